@@ -1,0 +1,84 @@
+# Everything runs in .venv, made on first use. Needed on the machine: python3 (3.11 or newer) and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Tests in parallel: one process a core. `make test JOBS=0` runs them in this process, for a debugger.
+JOBS ?= auto
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+# Errors only. That trl is here without its dependencies is on purpose, so no warning of conflicts.
+# What is imported is compiled then; compiling everything now takes longer than all the downloads.
+PIP_INSTALL = $(BIN)/python -m pip install -qq --no-compile --no-warn-conflicts --constraint constraints.txt
+REQUIREMENTS := pyproject.toml constraints.txt
+# Installed without their dependencies: their scripts are read, never imported.
+READ_FOR_DEMO := trl
+READ_FOR_TESTS := transformers peft accelerate datasets huggingface_hub
+
+.PHONY: help demo test test-slow check format docs bench quiet fuzz clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo.stamp ## check the example jobs and TRL's own scripts, and show what is found
+	@$(BIN)/python scripts/demo.py
+
+test: $(VENV)/dev.stamp ## the tests
+	@$(BIN)/python -m pytest -q -n $(JOBS)
+
+test-slow: $(VENV)/dev.stamp ## the tests that take minutes
+	@$(BIN)/python -m pytest -q -n $(JOBS) -m slow
+
+check: $(VENV)/dev.stamp ## lint, format, types, import rules, generated pages
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --strict src
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python scripts/generate_docs.py --check
+
+format: $(VENV)/dev.stamp ## let ruff put the code in order
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+docs: $(VENV)/dev.stamp ## write the generated pages of docs/
+	@$(BIN)/python scripts/generate_docs.py
+
+bench: $(VENV)/dev.stamp $(VENV)/bench.stamp ## time trainguard, also against torch-preflight
+	@$(BIN)/python benchmarks/bench.py --torch-preflight $(VENV)/bench/bin/torch-preflight
+
+quiet: $(VENV)/dev.stamp ## check every script that the training libraries ship; writes docs/quiet.md
+	@$(BIN)/python scripts/quiet.py
+
+fuzz: $(VENV)/dev.stamp ## ten minutes of hostile scripts and arguments
+	@$(BIN)/python -m pytest -q tests/fuzz --hypothesis-profile=fuzz
+
+clean: ## remove the environment and all caches
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find src tests scripts examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The stamps form a chain, so that parallel make never runs two installers in one environment.
+
+$(VENV)/core.stamp: $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "trainguard needs Python 3.11 or newer; $(PYTHON) is older. Choose one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@echo "installing trainguard into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/demo.stamp: $(VENV)/core.stamp
+	@$(PIP_INSTALL) --no-deps $(READ_FOR_DEMO)
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/demo.stamp
+	@echo "installing the tools for tests and checks"
+	@$(PIP_INSTALL) --editable '.[dev]'
+	@$(PIP_INSTALL) --no-deps $(READ_FOR_TESTS)
+	@touch $@
+
+# An environment of its own, so that what it brings changes nothing here.
+$(VENV)/bench.stamp: $(VENV)/core.stamp
+	@test -x $(VENV)/bench/bin/python || $(PYTHON) -m venv $(VENV)/bench
+	@$(VENV)/bench/bin/python -m pip install --quiet torch-preflight
+	@touch $@

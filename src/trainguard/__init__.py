@@ -1,0 +1,48 @@
+"""Guardrails for LLM fine-tuning runs: check before you pay, watch while it trains, recover when it breaks.
+
+The names below are the public API. They are loaded when first used: importing the package has no effects.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainguard.check import (
+        check_script,
+        check_training_script_save_pattern,
+        run_preflight_checks,
+        run_preflight_checks_batch,
+    )
+    from trainguard.findings import Finding
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Finding",
+    "__version__",
+    "check_script",
+    "check_training_script_save_pattern",
+    "run_preflight_checks",
+    "run_preflight_checks_batch",
+]
+
+_HOMES = {
+    "Finding": "trainguard.findings",
+    "check_script": "trainguard.check",
+    "check_training_script_save_pattern": "trainguard.check",
+    "run_preflight_checks": "trainguard.check",
+    "run_preflight_checks_batch": "trainguard.check",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

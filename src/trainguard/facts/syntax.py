@@ -1,0 +1,165 @@
+"""Python text to a tree, also where the text is broken, huge, or newer than this interpreter.
+
+`ast` reads what it can. What it cannot is taken out, statement by statement, and kept as
+`unread`, so that a rule about something missing can ask whether it may stand there.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+# Parsing costs about 1.5 s and 200 MB a megabyte (CPython 3.11, measured on generated code): beyond this
+# the rest of a script is kept as unread text.
+MAX_PARSED_CHARACTERS = 1_500_000
+_MAX_REPAIRS = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Syntax:
+    """`tree` of what could be read; `unread` is the text that could not; `error` of the first trouble."""
+
+    tree: ast.Module
+    unread: str = ""
+    error: str | None = None
+    truncated_at_line: int | None = None
+
+
+def parse(text: str) -> Syntax:
+    """Parses `text`. Never raises: in the worst case the tree is empty and all text is unread."""
+    cut = _cut(text)
+    kept, rest = (text, "") if cut is None else (text[:cut], text[cut:])
+    line = None if cut is None else kept.count("\n") + 1
+    tree, error = _parse(kept)
+    if tree is not None:
+        return Syntax(tree=tree, unread=rest, truncated_at_line=line)
+    if sys.version_info < (3, 14):
+        older = _in_older_syntax(kept)
+        tree, _ = _parse(older) if older != kept else (None, None)
+        if tree is not None:
+            return Syntax(tree=tree, unread=rest, truncated_at_line=line)
+    tree, dropped = _repaired(kept)
+    if tree is None:
+        tree, dropped = _by_chunks(kept)
+    return Syntax(tree=tree, unread=dropped + rest, error=str(error), truncated_at_line=line)
+
+
+def _cut(text: str) -> int | None:
+    """Where a text that is too long is cut: before a statement at the left margin."""
+    if len(text) <= MAX_PARSED_CHARACTERS:
+        return None
+    position = MAX_PARSED_CHARACTERS
+    while (position := text.rfind("\n", 0, position)) > 0:
+        if text[position + 1 : position + 2].isalpha():
+            return position + 1
+    return MAX_PARSED_CHARACTERS
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No garbage collection while a large tree grows (it triples the time), no warnings of the script's."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _parse(text: str) -> tuple[ast.Module | None, Exception | None]:
+    try:
+        with _quietly():
+            return ast.parse(text), None
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError, SystemError) as error:
+        return None, error
+
+
+def _repaired(text: str) -> tuple[ast.Module | None, str]:
+    """Parses with the statements that are in the way blanked out; None if that needs too many."""
+    lines = text.split("\n")
+    dropped: list[str] = []
+    repairs = min(_MAX_REPAIRS, max(2, 2_000_000 // (len(text) + 1)))
+    for _ in range(repairs):
+        tree, error = _parse("\n".join(lines))
+        if tree is not None:
+            return tree, "\n".join(dropped)
+        number = getattr(error, "lineno", None)
+        if not isinstance(number, int) or not 0 < number <= len(lines):
+            break
+        start, end = _broken_statement(lines, number - 1)
+        if not any(line.strip() for line in lines[start:end]):
+            break
+        dropped.extend(lines[start:end])
+        indent = _indent(lines[start])
+        lines[start:end] = [" " * indent + "pass", *[""] * (end - start - 1)]
+    return None, ""
+
+
+def _broken_statement(lines: list[str], index: int) -> tuple[int, int]:
+    """The lines of the statement at `index`: up to the next line that is not indented deeper."""
+    while index > 0 and (not lines[index].strip() or lines[index].strip() == "pass"):
+        index -= 1
+    indent = _indent(lines[index])
+    end = index + 1
+    opens_block = lines[index].rstrip().endswith(":")
+    while not opens_block and end < len(lines) and lines[end].strip() and _indent(lines[end]) > indent:
+        end += 1
+    if end < len(lines) and re.match(r"\s*[)\]}]+[,\s]*$", lines[end]) and _indent(lines[end]) == indent:
+        end += 1
+    return index, end
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _by_chunks(text: str) -> tuple[ast.Module, str]:
+    """Parses what stands between the statements at the left margin piece by piece."""
+    module = ast.Module(body=[], type_ignores=[])
+    dropped: list[str] = []
+    lines = text.split("\n")
+    starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z_@]", line) and not _continues(line)]
+    ends = [*starts[1:], len(lines)]
+    if starts and starts[0] > 0:
+        dropped.extend(lines[: starts[0]])
+    for start, end in zip(starts, ends, strict=True):
+        chunk = "\n".join(lines[start:end])
+        tree, _ = _parse(chunk) if chunk.count("(") < 100_000 else (None, None)
+        if tree is None:
+            dropped.append(chunk)
+            continue
+        for statement in tree.body:
+            _shift(statement, start)
+            module.body.append(statement)
+    return module, "\n".join(dropped if starts else lines)
+
+
+def _continues(line: str) -> bool:
+    return re.match(r"(else|elif|except|finally)\b", line) is not None
+
+
+def _shift(node: ast.AST, by: int) -> None:
+    for inner in ast.walk(node):
+        if hasattr(inner, "lineno"):
+            inner.lineno += by
+            inner.end_lineno = (inner.end_lineno or inner.lineno - by) + by  # type: ignore[attr-defined]
+
+
+def _in_older_syntax(text: str) -> str:
+    """`text` with what is newer than this interpreter masked, character for character.
+
+    Masked are f-strings that only 3.12 tokenizes (PEP 701), type parameters and `type` statements
+    (PEP 695), found by tree-sitter, which reads them on every interpreter.
+    """
+    from trainguard.facts.newer_syntax import mask_newer_syntax
+
+    return mask_newer_syntax(text)

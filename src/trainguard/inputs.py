@@ -1,0 +1,103 @@
+"""From paths to what is to be checked: scripts, notebooks, folders, job files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainguard.errors import UnreadableInputError
+
+_SCRIPT_SUFFIXES = {".py", ".ipynb", ".pyw"}
+_SKIPPED_FOLDERS = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist"}
+# A JSON file found in a folder is taken for a job if it says what runs, and one thing more about the job.
+_PROGRAM_KEYS = {"script", "command"}
+_JOB_KEYS = {
+    "hardware_flavor",
+    "flavor",
+    "hardware",
+    "timeout",
+    "dependencies",
+    "with",
+    "image",
+    "secrets",
+    "operation",
+}
+_MAX_JOB_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One thing to check: a script's path, a job file with its content, or a path that is neither."""
+
+    path: Path
+    job: Any = None
+    is_job: bool = False
+    error: str | None = None
+
+
+def find_inputs(paths: Sequence[Path]) -> Iterator[Input]:
+    """What the paths name, each once and in order; folders are walked."""
+    seen: set[Path] = set()
+    for path in paths:
+        for found in _walk(path) if path.is_dir() else [_single(path)]:
+            if found.path not in seen:
+                seen.add(found.path)
+                yield found
+
+
+def _single(path: Path) -> Input:
+    if path.suffix != ".json":
+        return Input(path=path)
+    try:
+        return Input(path=path, job=read_job_file(path), is_job=True)
+    except UnreadableInputError as error:
+        return Input(path=path, error=str(error))
+
+
+def _walk(folder: Path) -> Iterator[Input]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        yield Input(path=folder, error=f"{folder}: cannot be read: {error.strerror or error}")
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            is_environment = (entry / "pyvenv.cfg").exists()
+            if entry.name not in _SKIPPED_FOLDERS and not entry.is_symlink() and not is_environment:
+                yield from _walk(entry)
+        elif entry.suffix in _SCRIPT_SUFFIXES:
+            yield Input(path=entry)
+        elif entry.suffix == ".json" and (job := _job_in_folder(entry)) is not None:
+            yield Input(path=entry, job=job, is_job=True)
+
+
+def _job_in_folder(path: Path) -> Any | None:
+    try:
+        content = read_job_file(path)
+    except UnreadableInputError:
+        return None  # data, settings, … : only what looks like a job was asked for
+    jobs = content if isinstance(content, list) else [content]
+    return content if jobs and all(_looks_like_job(job) for job in jobs) else None
+
+
+def _looks_like_job(job: object) -> bool:
+    return isinstance(job, Mapping) and bool(_PROGRAM_KEYS & job.keys()) and bool(_JOB_KEYS & job.keys())
+
+
+def read_job_file(path: Path) -> Any:
+    """The JSON of a job file. Raises UnreadableInputError naming the path, line and column."""
+    try:
+        if path.stat().st_size > _MAX_JOB_BYTES:
+            raise UnreadableInputError(f"{path}: larger than {_MAX_JOB_BYTES // 2**20} MiB; this is no job file")
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UnreadableInputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except json.JSONDecodeError as error:
+        raise UnreadableInputError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise UnreadableInputError(f"{path}: not JSON: {error}") from error

@@ -1,0 +1,42 @@
+"""Makes text of a scanned file safe to print: no control characters, no secrets."""
+
+from __future__ import annotations
+
+import re
+
+# Shapes of access tokens, as JOB012 knows them. A source line is printed for its caret, not for its
+# token, so every line is masked, whichever rule points at it.
+#   hf_…: https://huggingface.co/docs/hub/security-tokens · sk-…: OpenAI and Anthropic API keys
+#   AKIA/ASIA…: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+#   40 hexadecimal digits: a wandb API key · gh?_…: GitHub's token formats
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9])(hf_|sk-|AKIA|ASIA|gh[pousr]_|github_pat_)[A-Za-z0-9_-]{12,}"
+    r"|(?<![A-Za-z0-9])()[0-9a-fA-F]{40}(?![A-Za-z0-9])"
+)
+_LONG_RUN = re.compile(r"()[A-Za-z0-9+/=_-]{12,}")
+
+
+def visible(text: str) -> str:
+    """`text` with everything that is not printable written as an escape, such as `\\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else escaped(char) for char in text)
+
+
+def escaped(char: str) -> str:
+    """One unprintable character as Python would write it."""
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def masked(line: str, *, secret: bool = False) -> str:
+    """`line` with tokens starred out, of the same length so that columns stay true.
+
+    `secret` says that the finding is about a secret on this line: every long run of key characters goes.
+    """
+    line = _TOKEN.sub(_stars, line)
+    return _LONG_RUN.sub(_stars, line) if secret else line
+
+
+def _stars(match: re.Match[str]) -> str:
+    prefix = match[1] or ""
+    return prefix + "*" * (len(match[0]) - len(prefix))

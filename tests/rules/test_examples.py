@@ -1,0 +1,64 @@
+"""Every rule's VALID and INVALID examples are its tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trainguard.check import Options, check_job, check_paths
+from trainguard.findings import Report
+from trainguard.rules.base import Example, Rule
+from trainguard.rules.registry import discover
+
+RULES = discover().rules
+VALID = [(rule, example) for rule in RULES for example in rule.VALID]
+INVALID = [(rule, example) for rule in RULES for example in rule.INVALID]
+
+
+def reports(rule: Rule, example: Example, folder: Path) -> list[Report]:
+    options = Options(select=(rule.code,))
+    for name, text in example.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    if example.batch:
+        return check_job([dict(job) for job in example.batch], base_folder=folder, options=options)
+    if example.script is None:
+        return check_job(dict(example.job or {}), base_folder=folder, options=options)
+    script = folder / "train.py"
+    script.write_text(example.script, encoding="utf-8")
+    return check_paths([script], arguments=example.job, options=options)
+
+
+def found(rule: Rule, example: Example, folder: Path) -> list[tuple[int | None, str]]:
+    results = reports(rule, example, folder)
+    assert [error for report in results for error in report.errors] == []
+    findings = [finding for report in results for finding in report.findings]
+    assert all(finding.code == rule.code for finding in findings)
+    assert all(finding.severity == rule.severity for finding in findings)
+    return [(finding.where.line if finding.where else None, finding.message) for finding in findings]
+
+
+def ids(pairs: list[tuple[Rule, Example]]) -> list[str]:
+    return [f"{rule.code}-{index}" for index, (rule, _) in enumerate(pairs)]
+
+
+@pytest.mark.parametrize(("rule", "example"), VALID, ids=ids(VALID))
+def test_valid_example_is_silent(rule: Rule, example: Example, tmp_path: Path) -> None:
+    assert found(rule, example, tmp_path) == []
+
+
+@pytest.mark.parametrize(("rule", "example"), INVALID, ids=ids(INVALID))
+def test_invalid_example_is_found(rule: Rule, example: Example, tmp_path: Path) -> None:
+    assert example.findings, "an INVALID example states its findings"
+    assert found(rule, example, tmp_path) == list(example.findings)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+def test_messages_are_one_line(rule: Rule) -> None:
+    for example in rule.INVALID:
+        for _, message in example.findings:
+            assert "\n" not in message
+
+
+def test_every_rule_file_can_be_used() -> None:
+    assert discover().errors == ()
