@@ -293,7 +293,7 @@ def _ask_plain(task: _Task, rules: list[Rule], options: Options) -> list[Subject
         script = ScriptFacts(source, arguments=arguments, python_version=version)
         subject = Subject(script=script, job=task.job, script_file=task.script_file)
         task.answers.add(ask(rules, subject, options))
-        task.notes += _unread_note(script)
+        task.answers.findings += _cut_short(script)
         subjects.append(subject)
     if not task.sources and task.job is not None:
         subject = Subject(job=task.job, script_file=task.script_file)
@@ -302,12 +302,17 @@ def _ask_plain(task: _Task, rules: list[Rule], options: Options) -> list[Subject
     return subjects
 
 
-def _unread_note(script: ScriptFacts) -> list[str]:
+def _cut_short(script: ScriptFacts) -> list[Finding]:
+    """Says so when a script is too long to be read in full; this is no rule's fault and has no code."""
     line = script.syntax.truncated_at_line
     if line is None:
         return []
     size = len(script.text) / 1e6
-    return [f"{script.path or 'the script'} has {size:.1f} MB; only its first {line - 1:,} lines were read"]
+    message = (
+        f"the script has {size:.1f} MB, too much to be read in full: only its first {line - 1:,} lines were; "
+        "move the data that it carries into a file"
+    )
+    return [Finding("info", message, where=script.location(line))]
 
 
 def _ask_batch(tasks: list[_Task], subjects: list[Subject], rules: list[Rule], options: Options) -> None:

@@ -7,7 +7,6 @@ a larger repository may leave the table to the root.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +83,7 @@ def refuse_unknown_codes(codes: Iterable[str], known: Collection[str], *, origin
             continue
         areas = {name.rstrip("0123456789") for name in known}
         alike = known if any(char.isdigit() for char in code) else areas
-        close = difflib.get_close_matches(code.upper(), sorted(alike), n=1)
+        close = _alike(code.upper(), sorted(alike))
         hint = f"did you mean {close[0]}?" if close else "`trainguard rules` lists them"
         raise UsageError(f"{origin}: there is no rule {code!r}; {hint}")
 
@@ -139,7 +138,7 @@ class _Reader:
             raise self._wrong(key, "a table", value)
         for name in value:
             if known is not None and name not in known:
-                close = difflib.get_close_matches(name.replace("_", "-"), known, n=1)
+                close = _alike(name.replace("_", "-"), known)
                 hint = f"did you mean {close[0]!r}?" if close else f"it may be one of {', '.join(known)}"
                 raise UsageError(f"{self.path}: {key} has no key {name!r}; {hint}")
         return dict(value)
@@ -162,7 +161,7 @@ class _Reader:
     def _choice(self, key: str, value: object, choices: tuple[Any, ...]) -> Any:
         if value in choices:
             return value
-        close = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else []
+        close = _alike(value, choices) if isinstance(value, str) else []
         expected = f"one of {', '.join(choices)}" + (f" (did you mean {close[0]!r}?)" if close else "")
         raise self._wrong(key, expected, value)
 
@@ -180,3 +179,9 @@ def _mentions_trainguard(path: Path) -> bool:
         return False
     except UsageError:
         return True  # let `load_settings` say what is wrong with it
+
+
+def _alike(word: str, words: Iterable[str]) -> list[str]:
+    import difflib  # 6 ms that only a mistake pays
+
+    return difflib.get_close_matches(word, list(words), n=1)

@@ -6,8 +6,8 @@ import json
 import re
 
 import pytest
-
 from tests.report.samples import EVERYTHING, HOSTILE, finding, report
+
 from trainguard.findings import Finding, Location, Report
 from trainguard.report import FORMATS, render
 from trainguard.report.rule_page import RuleInfo

@@ -121,3 +121,12 @@ def test_a_line_about_a_secret_shows_no_long_run_of_key_characters() -> None:
 
 def test_unprintable_characters_are_written_as_escapes() -> None:
     assert visible("a\x1b[31m\n\u202eb\ud800") == "a\\x1b[31m\\n\\u202eb\\ud800"
+
+
+@pytest.mark.parametrize("room", range(20, 60))
+def test_a_token_that_the_crop_cuts_is_starred_out_too(room: int) -> None:
+    token = "hf_" + "aB3dE6gH9k" * 3
+    line = f"x = '{token}'" + " " * room + "here" + " " * room + f"'{token}'"
+    shown = snippet(line, Location("a.py", 1, line.index("here") + 1), max_cells=40)
+    assert "aB3" not in shown.text
+    assert "H9k" not in shown.text

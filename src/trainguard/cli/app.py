@@ -6,7 +6,6 @@ than click, more than a whole check of a script takes.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +36,8 @@ class _Verbs(click.Group):
             return super().resolve_command(ctx, args)
         if Path(word).exists():
             raise UsageError(f"there is no command {word!r}; did you mean `trainguard check {word}`?")
+        import difflib
+
         close = difflib.get_close_matches(word, VERBS, n=1)
         hint = f"did you mean `trainguard {close[0]}`?" if close else f"it may be {', '.join(VERBS)}"
         raise UsageError(f"there is no command {word!r}; {hint}")

@@ -17,6 +17,7 @@ from trainguard.findings import SEVERITIES, Report
 
 if TYPE_CHECKING:
     from trainguard.cli.job_summary import JobSummary
+    from trainguard.facts.job import JobFacts
 
 EXIT_APPROVED = 0
 EXIT_DECLINED = 1
@@ -42,14 +43,13 @@ def command(job: str, yes: bool, output_format: str, config: Path | None, isolat
     """
     from trainguard.check import check_job
     from trainguard.cli.job_summary import summarize
-    from trainguard.facts.job import read_job
 
     arguments, folder, shown = read_job_file(job)
     first = folder if folder is not None else Path.cwd()
     options = make_options(read_settings(config, isolated=isolated, first_path=first))
     reports = check_job(arguments, base_folder=folder, name=shown, options=options)
     submitted = arguments if isinstance(arguments, list) else [arguments]
-    summaries = [summarize(read_job(one)) for one in submitted]
+    summaries = [summarize(_read(one, folder)) for one in submitted]
     if output_format == "text":
         write(_as_text(summaries, reports, shown, color))
     approved, reason = _answer(yes, can_ask=job != STDIN and sys.stdin.isatty(), total=_total(summaries))
@@ -58,6 +58,23 @@ def command(job: str, yes: bool, output_format: str, config: Path | None, isolat
     elif reason:
         print(reason, file=sys.stderr)
     return EXIT_APPROVED if approved else EXIT_DECLINED
+
+
+def _read(arguments: Any, folder: Path | None) -> JobFacts:
+    """The job, with what the script's own PEP 723 block declares."""
+    from trainguard.facts.job import read_job, with_pep723
+    from trainguard.facts.pep723 import read_pep723
+
+    job = read_job(arguments)
+    if job.script is None:
+        return job
+    if job.script_kind == "inline":
+        return with_pep723(job, read_pep723(job.script))
+    try:
+        text = ((folder or Path()) / job.script).read_text(encoding="utf-8") if job.script_kind == "path" else ""
+    except (OSError, ValueError):  # the check says so, as a finding
+        return job
+    return with_pep723(job, read_pep723(text), use_hf_jobs_table=True)
 
 
 def _as_text(summaries: Sequence[JobSummary], reports: Sequence[Report], name: str, color: Color) -> str:

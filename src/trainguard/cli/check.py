@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +145,8 @@ def _check_names(names: Sequence[str], arguments: Mapping[str, Any] | None, opti
 
 
 def _check_stdin(arguments: Mapping[str, Any] | None, options: Options) -> list[Report]:
+    import tempfile
+
     from trainguard.check import check_paths
 
     source = read_stdin_script()

@@ -69,11 +69,15 @@ def summarize(job: JobFacts) -> JobSummary:
 
 
 def worst_cost_usd(price_per_hour: float | None, timeout_seconds: float | None) -> float | None:
-    """US dollars for running until the timeout, every begun minute billed; None where something is unknown."""
+    """US dollars for running until the timeout, every begun minute billed and rounded up to cents.
+
+    None where the price or the time is unknown.
+    """
     # docs/hub/jobs-pricing.md, 2026-08-22: billed per minute while starting or running.
     if price_per_hour is None or timeout_seconds is None or timeout_seconds <= 0:
         return None
-    return math.ceil(timeout_seconds / 60) * price_per_hour / 60
+    cents = math.ceil(timeout_seconds / 60) * price_per_hour / 60 * 100
+    return math.ceil(round(cents, 6)) / 100  # rounded up: it is the worst that is asked for
 
 
 def render_summary(summary: JobSummary, title: str) -> str:

@@ -38,11 +38,19 @@ class _Arguments:
 
 
 class Call:
-    """One call. Arguments are resolved when asked for; "cannot tell" is UNKNOWN, "not given" ABSENT."""
+    """One call. Arguments are resolved when asked for; "cannot tell" is UNKNOWN, "not given" ABSENT.
 
-    __slots__ = ("_arguments", "_callee", "_names", "block", "node", "resolver")
+    `written_name` is the last name of the callee as it stands in the text: `from_pretrained` of
+    `A.from_pretrained()`.
+    """
+
+    __slots__ = ("_arguments", "_callee", "_names", "block", "node", "resolver", "written_name")
 
     def __init__(self, node: ast.Call, block: Block, resolver: Resolver) -> None:
+        function = node.func
+        self.written_name: str = (
+            function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+        )
         self.node = node
         self.block = block
         self.resolver = resolver
@@ -54,14 +62,6 @@ class Call:
         return f"<call of {self.name} at line {self.line}>"
 
     # -- who -----------------------------------------------------------------
-
-    @property
-    def written_name(self) -> str:
-        """The last name of the callee as it stands in the text: `from_pretrained` of `A.from_pretrained()`."""
-        function = self.node.func
-        if isinstance(function, ast.Attribute):
-            return function.attr
-        return function.id if isinstance(function, ast.Name) else ""
 
     @property
     def callee(self) -> Value:

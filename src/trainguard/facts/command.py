@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from trainguard.facts.command_run import Run
 from trainguard.facts.launches import Launch, Launcher
 from trainguard.facts.requirements import Requirement
-from trainguard.facts.shell import MAX_CHARACTERS
 from trainguard.libraries.launchers import NOT_TRAINING_WORDS, TRAINING_SUBCOMMANDS, TRAINING_WORDS
 
+_TRAINED = frozenset({"trained", "trainable", "finetuned", "pretrained", "trains"})
 _SHELL_OPERATORS = frozenset({"&&", "||", ";", "|"})
 
 __all__ = ["CommandFacts", "Launch", "Launcher", "read_command", "starts_training"]
@@ -50,6 +48,12 @@ def read_command(command: object, env: Mapping[str, str] | None = None) -> Comma
 
     `env` are the variables of the job, which the command's text may name. Never raises; nothing is executed.
     """
+    # Most jobs have no command: what reads one is imported when there is one to read.
+    import shlex
+
+    from trainguard.facts.command_run import Run
+    from trainguard.facts.shell import MAX_CHARACTERS
+
     run = Run(env or {})
     if isinstance(command, str):
         text = str.__str__(command)
@@ -110,7 +114,8 @@ def _judge_name(name: str) -> bool | None:
     if not words or words[0] in NOT_TRAINING_WORDS:
         return False if words else None
     joined = "_".join(words)
-    if words[0].startswith(("train", "finetun", "pretrain")) or "fine_tun" in joined:
+    begins_with_training = words[0].startswith(("train", "finetun", "pretrain")) and words[0] not in _TRAINED
+    if begins_with_training or "fine_tun" in joined:
         return True
     if NOT_TRAINING_WORDS.intersection(words):
         return False

@@ -17,7 +17,15 @@ from trainguard.facts.wrappers import ASSIGNMENT, unwrap
 
 _MAX_DEPTH = 6
 _MAX_COMMANDS = 3000
+_MAX_WRAPPERS = 10
+_MAX_WORDS = 20_000
 _MAX_EXPANDED_CHARACTERS = 20_000_000  # of all words together: `A=$A$A` doubles with every line
+# Tools whose start tells nothing about the job.
+_NO_LAUNCH = frozenset({"apt", "apt-get", "awk", "base64", "basename", "cat", "cmake", "date", "df", "dirname", "du",
+                        "eval", "find", "free", "grep", "gunzip", "gzip", "head", "kill", "ln", "ls", "make", "mktemp",
+                        "nproc", "nvidia-smi", "printf", "ps", "pwd", "read", "sed", "seq", "sha256sum", "sort", "tail",
+                        "tar", "tee", "tr", "type", "uname", "unzip", "wc", "which", "whoami", "xargs",
+                        "yes"})  # fmt: skip
 _SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ash", "ksh"})
 _SILENT = frozenset({"cd", "set", "export", "mkdir", "rm", "touch", "chmod", "true", ":", "sleep", "ulimit", "trap",
                      "wait", "shopt", "unset", "exit", "pushd", "popd", "source", ".", "test", "[", "[[", "mv", "cp",
@@ -50,7 +58,9 @@ class Run:
             return None
         self.depth += 1
         try:
-            return self._items(parse_shell(text), stdin)
+            items, complete = parse_shell(text)
+            self.complete &= complete
+            return self._items(items, stdin)
         finally:
             self.depth -= 1
 
@@ -60,10 +70,12 @@ class Run:
         if self.commands_left < 0:
             self.complete = False
             return None
-        words = self._take_assignments(list(words))
+        words = self._take_assignments(list(words[:_MAX_WORDS]))
         if not words:
             return ""
-        while (unwrapped := self._unwrap(words)) is not None:
+        for _ in range(_MAX_WRAPPERS):
+            if (unwrapped := self._unwrap(words)) is None:
+                break
             words = self._take_assignments(unwrapped)
             if not words:
                 return ""
@@ -166,10 +178,11 @@ class Run:
     # -- programs --------------------------------------------------------------------------------
 
     def _take_assignments(self, words: list[str]) -> list[str]:
-        while words and (match := ASSIGNMENT.match(words[0])):
-            self._assign(match[1], words[0][match.end() :])
-            words = words[1:]
-        return words
+        start = 0
+        while start < len(words) and (match := ASSIGNMENT.match(words[start])):
+            self._assign(match[1], words[start][match.end() :])
+            start += 1
+        return words[start:]
 
     def _assign(self, name: str, value: str) -> None:
         self.variables[name] = value
@@ -246,10 +259,7 @@ class Run:
             self.uploads |= any(word in ("upload", "upload-large-folder", "sync") for word in rest[:3])
             self.logs_in |= "login" in rest[:2]
         else:
-            return name in ("tee", "cat", "base64", "printf", "apt-get", "apt", "nvidia-smi", "ls", "pwd", "df", "free", "date", "which", "head", "tail",
-                            "grep", "sed", "awk", "tar", "unzip", "gunzip", "gzip", "find", "wc", "du", "tr", "sort",
-                            "xargs", "ln", "read", "eval", "type", "whoami", "uname", "nproc", "make", "cmake",
-                            "mktemp", "sha256sum", "dirname", "basename", "seq", "yes", "kill", "ps")  # fmt: skip
+            return name in _NO_LAUNCH
         return True
 
     def _install(self, arguments: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trainguard.facts.requirements import Requirement, parse_requirement
-from trainguard.libraries.packages import brought_by, image_brings, image_surely_brings, is_known
 
 if TYPE_CHECKING:
     from trainguard.facts.job import JobFacts
@@ -33,6 +32,8 @@ class Declared:
 
 def declared_distributions(job: JobFacts, script_installs: Iterable[str | Requirement] = ()) -> Declared:
     """What the job will have installed; `script_installs` is what the script installs while it runs."""
+    from trainguard.libraries.packages import brought_by, image_brings, image_surely_brings, is_known
+
     requirements = [*job.dependencies]
     requirements += [r if isinstance(r, Requirement) else parse_requirement(r) for r in script_installs]
     unknown: list[str] = []

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +43,8 @@ _RULES = (
 # What ty 0.0.105 accepts for `environment.python-version`.
 OLDEST_MINOR, NEWEST_MINOR = 7, 15
 
-# Memory of one server grows with what it has open: measured 90 MB at 100 scripts of 300 lines.
-_BATCH_SCRIPTS = 64
-_BATCH_CHARACTERS = 800_000
+# Language Server Protocol 3.17, MessageType.Error.
+_MESSAGE_ERROR = 1
 
 # A 300-line script takes 60 ms and the largest module of transformers 2 s; what takes longer was built to.
 _BATCH_TIMEOUT_SECONDS = 60.0
@@ -71,15 +70,12 @@ class _Died(Exception):
 def ask_engine(texts: Sequence[str], *, python_version: str) -> list[tuple[EngineMessage, ...] | EngineError]:
     """ty's diagnostics of each text, or why there are none. Raises EngineError where ty is not installed."""
     binary = _binary()
-    answers: list[tuple[EngineMessage, ...] | EngineError] = []
-    for batch in _batches(texts):
-        found = _ask_batch(binary, batch, python_version)
-        for index, text in enumerate(batch):
-            if index not in found and len(batch) > 1:
-                # One hostile script must not cost the others of its batch their answer.
-                found |= {index: answer for answer in _ask_batch(binary, [text], python_version).values()}
-            answers.append(found[index] if index in found else _no_answer())
-    return answers
+    found = _ask_together(binary, texts, python_version)
+    for index, text in enumerate(texts):
+        if index not in found and len(texts) > 1:
+            # One hostile script must not cost the others their answer.
+            found |= {index: answer for answer in _ask_together(binary, [text], python_version).values()}
+    return [found[index] if index in found else _no_answer() for index in range(len(texts))]
 
 
 def _no_answer() -> EngineError:
@@ -98,20 +94,7 @@ def _binary() -> str:
         raise EngineError(f"the type checker ty is not installed ({error}); run `pip install ty`") from error
 
 
-def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    characters = 0
-    for text in texts:
-        if batch and (len(batch) == _BATCH_SCRIPTS or characters + len(text) > _BATCH_CHARACTERS):
-            yield batch
-            batch, characters = [], 0
-        batch.append(text)
-        characters += len(text)
-    if batch:
-        yield batch
-
-
-def _ask_batch(
+def _ask_together(
     binary: str, texts: Sequence[str], python_version: str
 ) -> dict[int, tuple[EngineMessage, ...]]:
     """Answers by index, fewer than there are texts if the server died on one of them."""
@@ -138,6 +121,8 @@ def _ask_batch(
         waiting = set(range(1, len(texts) + 1))
         while waiting:
             message = _read(server.stdout)
+            if message.get("method") == "window/showMessage" and message["params"]["type"] == _MESSAGE_ERROR:
+                raise EngineError(f"ty refused its settings: {message['params']['message']}; reinstall trainguard and ty")
             if "method" in message or message.get("id") not in waiting:
                 continue
             waiting.remove(message["id"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from trainguard.errors import EngineError
 from trainguard.facts.diagnostics import Diagnostic
@@ -16,7 +17,7 @@ from trainguard.facts.diagnostics_names import name_diagnostic
 from trainguard.facts.diagnostics_paths import possibly_unbound
 from trainguard.facts.diagnostics_tree import Tree
 from trainguard.facts.diagnostics_types import type_diagnostic
-from trainguard.facts.syntax import Syntax, parse
+from trainguard.facts.syntax import parse
 
 # ty 0.0.105 needs 35 s for 50,000 lines of calls, and its stack ends between 300 and 5,000 levels of nesting
 # (measured with benchmarks/python_engines/hostile.py). No script that people write comes near.
@@ -26,26 +27,72 @@ _MAX_DEPTH = 250
 _MAX_DIAGNOSTICS = 200
 
 
+# Trees take 200 times the memory of their text (measured), and two batches are in memory at a time.
+_BATCH_SCRIPTS = 32
+_BATCH_CHARACTERS = 200_000
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A source that the engine is asked about."""
+    """A source that the engine is asked about; `tree` is None where this interpreter cannot read it."""
 
     text: str
-    syntax: Syntax
+    tree: Tree | None
 
 
-def judge_all(sources: Sequence[str], python_version: str) -> list[list[Diagnostic] | EngineError]:
+_Result: TypeAlias = list[Diagnostic] | EngineError
+_Answers: TypeAlias = Sequence[tuple[EngineMessage, ...] | EngineError]
+
+
+def judge_all(sources: Sequence[str], python_version: str) -> list[_Result]:
     """The diagnostics of each source; see `diagnose_each`."""
     version = _version(python_version)
-    prepared = [_prepare(source) for source in sources]
-    asked = [p for p in prepared if isinstance(p, _Prepared)]
-    answers = iter(ask_engine([p.text for p in asked], python_version=f"3.{version[1]}") if asked else [])
-    results: list[list[Diagnostic] | EngineError] = []
-    for item in prepared:
+    results: list[_Result] = []
+    if len(sources) == 1:
+        batch = [_prepare(sources[0])]
+        return _judged(batch, _ask(batch, version), version)
+    # The engine works on one batch in its own process while this one parses the next.
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        waiting: tuple[list[_Prepared | list[Diagnostic]], Future[_Answers]] | None = None
+        for texts in _batches(sources):
+            batch = [_prepare(text) for text in texts]
+            asked = executor.submit(_ask, batch, version)
+            if waiting is not None:
+                results += _judged(waiting[0], waiting[1].result(), version)
+            waiting = batch, asked
+        if waiting is not None:
+            results += _judged(waiting[0], waiting[1].result(), version)
+    return results
+
+
+def _batches(sources: Sequence[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for source in sources:
+        if batch and (len(batch) == _BATCH_SCRIPTS or characters + len(source) > _BATCH_CHARACTERS):
+            yield batch
+            batch, characters = [], 0
+        batch.append(source)
+        characters += len(source)
+    if batch:
+        yield batch
+
+
+def _ask(batch: Sequence[_Prepared | list[Diagnostic]], version: tuple[int, int]) -> _Answers:
+    texts = [item.text for item in batch if isinstance(item, _Prepared)]
+    return ask_engine(texts, python_version=f"{version[0]}.{version[1]}") if texts else []
+
+
+def _judged(
+    batch: Sequence[_Prepared | list[Diagnostic]], answers: _Answers, version: tuple[int, int]
+) -> list[_Result]:
+    remaining = iter(answers)
+    results: list[_Result] = []
+    for item in batch:
         if not isinstance(item, _Prepared):
             results.append(item)
             continue
-        answer = next(answers)
+        answer = next(remaining)
         results.append(answer if isinstance(answer, EngineError) else _judge(item, answer, version))
     return results
 
@@ -65,19 +112,13 @@ def _prepare(source: str) -> _Prepared | list[Diagnostic]:
     if len(text) > _MAX_CHARACTERS or text.count("\n") > _MAX_LINES:
         return []
     syntax = parse(text)
-    if _depth(syntax.tree) > _MAX_DEPTH or (syntax.error or "").startswith(("maximum recursion", "too many nested", "")) and False:
+    # The words of RecursionError and MemoryError (which has none), with which `ast` refuses deep nesting.
+    too_deep = syntax.error is not None and (not syntax.error or syntax.error.startswith("maximum recursion"))
+    tree = Tree(syntax.tree, text)
+    if too_deep or tree.depth > _MAX_DEPTH:
         return []
-    return _Prepared(text, syntax)
-
-
-def _depth(tree: ast.AST) -> int:
-    """How deep the tree is nested. Counted level by level: recursion is what has to be avoided."""
-    level: list[ast.AST] = [tree]
-    depth = 0
-    while level and depth <= _MAX_DEPTH:
-        depth += 1
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
-    return depth
+    # What cannot be read even with its newer parts masked is broken, or newer still: only the engine can tell.
+    return _Prepared(text, tree if syntax.error is None else None)
 
 
 def _judge(prepared: _Prepared, messages: Sequence[EngineMessage], version: tuple[int, int]) -> list[Diagnostic]:
@@ -86,9 +127,8 @@ def _judge(prepared: _Prepared, messages: Sequence[EngineMessage], version: tupl
     )
     if broken is not None:
         return [_syntax_error(broken, version)]
-    if prepared.syntax.error is not None:
-        return []  # newer than this interpreter can read even with the new parts masked: nothing to judge by
-    tree = Tree(prepared.syntax.tree, prepared.text)
+    if (tree := prepared.tree) is None:
+        return []
     found = [_translated(message, tree, version) for message in messages]
     found += [*possibly_unbound(tree), *certain_exceptions(tree)]
     unique = {(d.kind, d.line, d.column): d for d in found if d is not None}

@@ -14,9 +14,9 @@ _NUL_OR_SURROGATE = re.compile("[\0\ud800-\udfff]")
 # Strings and comments are skipped, an unfinished string to the end of its line (or of the text, with three quotes).
 _TOKEN = re.compile(
     r"""\#[^\n]*
-      |(?P<triple>\"\"\"|''')(?:\\.|(?!(?P=triple))[\s\S])*(?:(?P=triple)|$)
-      |"(?:\\[\s\S]|[^"\\\n])*"?
-      |'(?:\\[\s\S]|[^'\\\n])*'?
+      |(?P<triple>\"\"\"|''')(?:\\.|(?!(?P=triple))[\s\S])*+(?:(?P=triple)|\Z)
+      |"(?:\\[\s\S]|[^"\\\n])*+"?
+      |'(?:\\[\s\S]|[^'\\\n])*+'?
       |(?P<open>[(\[{])
       |(?P<close>[)\]}])
       |(?P<indent>\n[ \t]*(?=[^\s\#]))

@@ -37,19 +37,39 @@ class Binding:
 
 
 class Tree:
-    """The syntax tree of one script, indexed on demand. Columns here count from 1, in characters."""
+    """The syntax tree of one script, indexed. Columns here count from 1, in characters.
+
+    `nodes` are in order of depth, and `depth` is how deep the tree is nested: found level by level, for recursion
+    is what a hostile script would break.
+    """
 
     def __init__(self, module: ast.Module, text: str) -> None:
         self.module = module
+        self.nodes: list[ast.AST] = []
+        self.parents: dict[ast.AST, ast.AST] = {}
+        self.depth = 0
         self._lines = text.split("\n")
+        level: list[ast.AST] = [module]
+        while level:
+            self.depth += 1
+            self.nodes += level
+            below: list[ast.AST] = []
+            for node in level:
+                for field in node._fields:
+                    value = getattr(node, field, None)
+                    children = value if isinstance(value, list) else (value,)
+                    for child in children:
+                        # `ctx` and operators are shared between nodes, so that they have no parent to speak of.
+                        if isinstance(child, ast.AST) and child._fields and child not in self.parents:
+                            self.parents[child] = node
+                            below.append(child)
+            level = below
 
     @cached_property
-    def parents(self) -> dict[ast.AST, ast.AST]:
-        return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
-
-    @cached_property
-    def nodes(self) -> list[ast.AST]:
-        return list(ast.walk(self.module))
+    def stored_attributes(self) -> frozenset[str]:
+        return frozenset(
+            n.attr for n in self.nodes if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)
+        )
 
     @cached_property
     def _by_line(self) -> dict[int, list[ast.AST]]:

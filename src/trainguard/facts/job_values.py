@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
@@ -49,6 +47,8 @@ def read_texts(value: object, name: str, problems: list[str]) -> tuple[str, ...]
     if value is None:
         return None
     if isinstance(value, str):
+        import shlex
+
         try:
             return tuple(shlex.split(value))
         except ValueError:
@@ -113,6 +113,8 @@ def _decoded(value: object) -> object:
         return value
     text = value.strip()
     if text[:1] in ("{", "["):
+        import json
+
         try:
             return json.loads(text)
         except (ValueError, RecursionError):

@@ -119,7 +119,7 @@ def _python(words: Sequence[str], arguments: tuple[str, ...], failure_ignored: b
     reads_stdin = False
     while position < len(arguments):
         argument = arguments[position]
-        cluster = re.fullmatch(r"-[A-Za-z]*?([cm])(.*)", argument, re.DOTALL)
+        cluster = re.fullmatch(r"-[bBdEhiIOPqRsSuvVx]*([cm])(.*)", argument, re.DOTALL)
         if argument == "-" or not argument.startswith("-"):
             path, reads_stdin = (None, True) if argument == "-" else (argument, False)
             position += 1
@@ -133,7 +133,7 @@ def _python(words: Sequence[str], arguments: tuple[str, ...], failure_ignored: b
     else:
         reads_stdin = not any(argument in ("-V", "--version", "-h", "--help") for argument in arguments)
     rest = arguments[position:]
-    if module in LAUNCHER_MODULES:
+    if module is not None and module in LAUNCHER_MODULES:
         return read_launch((*LAUNCHER_MODULES[module], *rest), failure_ignored=failure_ignored)
     return Launch(
         program=program_name(words[0]),

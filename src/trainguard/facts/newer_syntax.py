@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 # tree-sitter counts in bytes; a text above this size is not worth masking.
 _MAX_CHARACTERS = 400_000
 
+# A cheap look first: what is newer has one of these forms.
+_NEWER = re.compile(
+    r"""[fFtT][rR]?['"]|[rR][fFtT]['"]|^\s*type\s+\w+|^\s*(?:async\s+)?(?:def|class)\s+\w+\s*\[|^\s*except\s+\w""", re.M
+)
+
 
 @cache
 def _parser() -> Parser:
@@ -26,7 +31,7 @@ def _parser() -> Parser:
 
 def mask_newer_syntax(text: str) -> str:
     """`text` with f-strings, type parameters and `type` statements replaced by plain older Python."""
-    if len(text) > _MAX_CHARACTERS:
+    if len(text) > _MAX_CHARACTERS or not _NEWER.search(text):
         return text
     raw = bytearray(text.encode("utf-8", "surrogatepass"))
     stack = [_parser().parse(bytes(raw)).root_node]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-# The regular expression of the reference implementation, packaging.python.org, "Inline script metadata".
-_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+_OPENING = re.compile(r"# /// (?P<type>[a-zA-Z0-9-]+)")
+_CLOSING = "# ///"
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -35,23 +35,45 @@ def read_pep723(text: str) -> Pep723 | None:
     """The block of `text`, None where it has none. Malformed blocks come back with `error` set."""
     if "# /// script" not in text:
         return None
-    text = text.replace("\r\n", "\n")
-    blocks = [match for match in _BLOCK.finditer(text) if match["type"] == "script"]
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    blocks = [(start, end) for kind, start, end in _blocks(lines) if kind == "script"]
     if not blocks:
         return None
-    line = text.count("\n", 0, blocks[0].start()) + 1
-    end_line = line + blocks[0].group().count("\n")
+    start, end = blocks[0]
+    line, end_line = start + 1, end + 1
     if len(blocks) > 1:
         return Pep723(line=line, end_line=end_line, error="the script has more than one `# /// script` block")
-    content = "\n".join(
-        comment[2:] if comment.startswith("# ") else comment[1:] for comment in blocks[0]["content"].splitlines()
-    )
+    content = "\n".join(comment[2:] if comment.startswith("# ") else comment[1:] for comment in lines[start + 1 : end])
     import tomllib
 
     try:
         return _read_table(tomllib.loads(content), line, end_line)
     except (ValueError, RecursionError) as error:
         return Pep723(line=line, end_line=end_line, error=str(error) or type(error).__name__)
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Type, first and last index of every block, as the reference expression finds them (packaging.python.org,
+    "Inline script metadata"): from `# /// TYPE` to the last `# ///` of the same run of comment lines.
+
+    The expression itself is quadratic on blocks that never close.
+    """
+    position = 0
+    while position < len(lines):
+        start = position
+        while position < len(lines) and (lines[position] == "#" or lines[position].startswith("# ")):
+            position += 1
+        if position == start:
+            position += 1
+            continue
+        run = range(start, position)
+        end = next((index for index in reversed(run) if lines[index] == _CLOSING), None)
+        if end is None:
+            continue
+        for index in range(start, end - 1):
+            if match := _OPENING.fullmatch(lines[index]):
+                yield match["type"], index, end
+                break
 
 
 def _read_table(table: Mapping[str, Any], line: int, end_line: int) -> Pep723:

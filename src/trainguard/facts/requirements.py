@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -91,6 +90,8 @@ def split_requirements(text: str) -> list[str]:
     """The single requirements of a string: separated by commas, blanks or lines, or a JSON list."""
     text = text.strip()[:_LONGEST_TEXT]
     if text.startswith("["):
+        import json
+
         try:
             decoded = json.loads(text)
         except (ValueError, RecursionError):

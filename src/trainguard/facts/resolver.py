@@ -40,6 +40,8 @@ from trainguard.findings import Location
 
 # How deep expressions and bindings are followed; real scripts stay below ten.
 _MAX_DEPTH = 40
+# A dict or list that is changed in more places than this is data, not options.
+_MAX_MUTATIONS = 200
 # Methods that give back the object they are called on.
 _FLUENT = {"to", "cuda", "cpu", "eval", "half", "float", "bfloat16", "requires_grad_", "copy", "resolve", "expanduser"}
 
@@ -314,7 +316,7 @@ class Resolver:
         name = owner.name if owner is not None and function.name == "__init__" else function.name
         by_name = self.calls_by_written_name.get(name, [])
         calls = [call for call in by_name if self._targets(call, function, owner)]
-        uses = self._uses[name]
+        uses = self.structure.uses[name]
         return calls, uses > len(by_name) or bool(function.decorator_list and owner is None)
 
     def _targets(self, call: Call, function: ast.AST, owner: ast.ClassDef | None) -> bool:
@@ -330,16 +332,6 @@ class Resolver:
         for call in self.calls:
             table[call.written_name].append(call)
         return table
-
-    @cached_property
-    def _uses(self) -> dict[str, int]:
-        counts: dict[str, int] = defaultdict(int)
-        for node in ast.walk(self.structure.module.node):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                counts[node.id] += 1
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                counts[node.attr] += 1
-        return counts
 
     def _returned(self, function: Function) -> Value:
         scope = function.scope
@@ -437,7 +429,7 @@ class Resolver:
     def _class_attribute(self, owner: Class, name: str) -> Value:
         """An attribute of a class of the script or of `self` in it: class body, methods, `self.name = …`."""
         if name in owner.scope.bindings:
-            return self._field_default(self._bound(name, owner.scope, None, None))
+            return self._property(self._field_default(self._bound(name, owner.scope, None, None)))
         stores = [
             store
             for store in self.structure.attribute_stores.get(name, [])
@@ -450,6 +442,13 @@ class Resolver:
             if isinstance(inherited, Class) and inherited.node is not owner.node:
                 return self._class_attribute(inherited, name)
         return Member(Symbol("self"), name)
+
+    def _property(self, value: Value) -> Value:
+        """What a property gives back; any other value as it is."""
+        decorators = getattr(value.node, "decorator_list", []) if isinstance(value, Function) else []
+        if isinstance(value, Function) and any(_last_name(d) in ("property", "cached_property") for d in decorators):
+            return self._returned(value)
+        return value
 
     def _method_class(self, block: Block) -> ast.AST | None:
         scope: Scope | None = block.scope
@@ -540,6 +539,8 @@ class Resolver:
     ) -> Value:
         if not isinstance(value, Table | Items) or name not in self._mutations:
             return value
+        if len(self._mutations[name]) > _MAX_MUTATIONS:
+            return UNKNOWN
         for mutation in self._mutations[name]:
             if mutation.block.scope is not scope and self._shadowed(name, mutation.block.scope, scope):
                 continue
@@ -630,6 +631,10 @@ def _unpack(whole: Value, index: int) -> Value:
     if isinstance(whole, Items) and index < len(whole.items):
         return whole.items[index]
     return UNKNOWN
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _is_static(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

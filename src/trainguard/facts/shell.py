@@ -44,9 +44,14 @@ class Item:
     followed_by: str
 
 
-def parse_shell(text: str) -> tuple[Item, ...]:
-    """The pipelines of `text`, in order. Never raises; what is malformed is read as far as it goes."""
-    return _Parser(text[:MAX_CHARACTERS]).items(depth=0)
+def parse_shell(text: str) -> tuple[tuple[Item, ...], bool]:
+    """The pipelines of `text`, in order, and whether all of it was read.
+
+    Never raises; what is malformed is read as far as it goes.
+    """
+    parser = _Parser(text[:MAX_CHARACTERS])
+    items = parser.items(depth=0)
+    return items, parser.at >= min(len(text), MAX_CHARACTERS)
 
 
 class _Parser(Lexer):

@@ -10,6 +10,8 @@ _OPERATOR = re.compile(r"&>>|&>|&&|\|\||\|&|;;&|;;|;&|<<<|<<-|<<|>>|>\||>&|<&|<>
 _PLAIN = re.compile(r"[^\s;&|()<>'\"\\$`]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
 
+_MAX_TOKENS = 50_000  # long commands are long by their heredocs and literals, which are one token each
+
 PieceKind: TypeAlias = Literal["text", "quoted", "variable", "substitution"]
 
 
@@ -52,6 +54,7 @@ class Lexer:
         self.lookahead: str | Word | None = None
         self.glued = False  # whether the token ahead follows the one before without a blank
         self.open_parentheses = 0
+        self.tokens = 0
 
     def peek(self) -> str | Word | None:
         if self.lookahead is None:
@@ -78,6 +81,9 @@ class Lexer:
 
     def read_token(self) -> str | Word | None:
         start = self.at
+        self.tokens += 1
+        if self.tokens > _MAX_TOKENS:
+            return None
         while self.at < len(self.text):
             character = self.text[self.at]
             if character in " \t\r\f\v":

@@ -7,7 +7,7 @@ exhaust Python's.
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -118,7 +118,7 @@ class Structure:
     strings: list[ast.Constant] = field(default_factory=list)
     expressions: dict[ast.AST, Block] = field(default_factory=dict)
     star_imports: list[Import] = field(default_factory=list)
-    compares: list[ast.Compare] = field(default_factory=list)
+    uses: Counter[str] = field(default_factory=Counter)
 
 
 def read_structure(tree: ast.Module) -> Structure:
@@ -240,6 +240,7 @@ class _Pass:
 
     def _visit_Name(self, node: ast.Name, block: Block) -> None:
         block.scope.loads.add(node.id)
+        self.found.uses[node.id] += 1
 
     def _visit_Constant(self, node: ast.Constant, block: Block) -> None:
         if isinstance(node.value, str) and node.value:
@@ -247,10 +248,10 @@ class _Pass:
 
     def _visit_Attribute(self, node: ast.Attribute, block: Block) -> None:
         block.scope.attributes.add(node.attr)
+        self.found.uses[node.attr] += 1
         self.stack.append((node.value, block))
 
     def _visit_Compare(self, node: ast.Compare, block: Block) -> None:
-        self.found.compares.append(node)
         self.found.expressions[node] = block
         self._push([node.left, *node.comparators], block)
 

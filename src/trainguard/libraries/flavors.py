@@ -35,7 +35,8 @@ FP8_CAPABILITY: Capability = (8, 9)
 class Flavor:
     """One machine that can be rented. Gigabytes as sold; `price_per_hour` in US dollars, None where unknown.
 
-    `gpu_memory_gb` is the memory of one GPU. `capability` is None on a machine without a GPU.
+    `gpu_memory_gb` is the memory of one GPU. `capability` is None on a machine without a CUDA GPU, and every
+    `supports_…` is then False: ask `has_gpu` first.
     """
 
     name: str
@@ -98,7 +99,7 @@ def _gpu(
     )
 
 
-_TABLE = (
+_TABLE: tuple[Flavor, ...] = (
     _cpu("cpu-basic", 0.01, 16, 50),
     _cpu("cpu-upgrade", 0.03, 32, 50),
     _cpu("cpu-xl", 1.00, 124, 1000),
@@ -127,6 +128,9 @@ _TABLE = (
     _gpu("rtx-pro-6000x8", "RTX PRO 6000", 8, 96, RTX_PRO_6000, 22.00, 2048, 3800),
 )
 
+# Not in the client's enum, but offered by huggingface/ml-intern (agent/tools/jobs_tool.py): AWS Inferentia2, no CUDA.
+_TABLE += (Flavor(name="inf2x6", gpu="Inferentia2"),)
+
 FLAVORS: Mapping[str, Flavor] = MappingProxyType({flavor.name: flavor for flavor in _TABLE})
 
 
@@ -142,4 +146,6 @@ def closest_flavors(name: str, limit: int = 3) -> list[str]:
     asked = name.strip().lower().replace("_", "-")[:100]
     if asked in FLAVORS:
         return [asked]
-    return difflib.get_close_matches(asked, FLAVORS, n=limit, cutoff=0.6)
+    # `a100` lacks its ending: the table has the smallest machine of a kind first.
+    beginning = [name for name in FLAVORS if asked and name.startswith(asked)]
+    return beginning[:limit] or difflib.get_close_matches(asked, FLAVORS, n=limit, cutoff=0.6)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 
 # The count of parameters as model names give it: `Qwen2.5-0.5B`, `SmolLM2-135M`, `pythia-70m-deduped`, `8x7B`.
-_PARAMETERS = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:[._]\d+)?)(b|m|k)(?![a-z0-9])", re.IGNORECASE)
-_UNIT = {"k": 1e3, "m": 1e6, "b": 1e9}
+# No "k": in a name it is a context length (`Phi-3-mini-4k-instruct`).
+_PARAMETERS = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:[._]\d+)?)(b|m)(?![a-z0-9])", re.IGNORECASE)
+_UNIT = {"m": 1e6, "b": 1e9}
 
 # Names that say "small", and those of families whose small ones are large all the same.
-_SMALL = re.compile(r"(?<![a-z])(?:tiny|mini|minilm|micro|nano|small|smoke|toy|test|testing|dummy|debug|random)(?![a-z])", re.I)
+_SMALL = re.compile(
+    r"(?<![a-z])(?:tiny|mini|minilm|micro|nano|small|smoke|toy|test|testing|dummy|debug|random)(?![a-z])", re.I
+)
 _LARGE_ALL_THE_SAME = re.compile(
-    r"tinyllama|tiny-?vicuna|phi-?\d.*mini|mistral.*small|mini-?max|minicpm|mini-?mistral|nano-?gpt-?xl|nemotron|"
-    r"devstral|magistral|granite.*tiny|gpt-oss|smollm",
+    r"tinyllama|tiny-?vicuna|phi-?\d.*mini|mistral.*small|mini-?max|minicpm|nemotron|devstral|magistral|granite",
     re.IGNORECASE,
 )
 
@@ -28,7 +30,9 @@ def parameters_named(name: str) -> float | None:
     found = _PARAMETERS.findall(name.rpartition("/")[2])
     if not found:
         return None
-    return max(float(experts or 1) * float(count.replace("_", ".")) * _UNIT[unit.lower()] for experts, count, unit in found)
+    return max(
+        float(experts or 1) * float(count.replace("_", ".")) * _UNIT[unit.lower()] for experts, count, unit in found
+    )
 
 
 def named_small(name: str) -> bool:
@@ -36,9 +40,18 @@ def named_small(name: str) -> bool:
     return bool(_SMALL.search(name)) and not _LARGE_ALL_THE_SAME.search(name)
 
 
+_FILE = re.compile(r"\.(?:jsonl?|csv|tsv|parquet|arrow|txt|gz|zst|zip|tar|py|bin|safetensors|pth?|ckpt|gguf)$", re.I)
+
+
 def is_path(name: str) -> bool:
     """Whether a name is a place on a disk or in a store, not `owner/name` of a hub."""
-    return name.startswith((".", "/", "~")) or "://" in name or "\\" in name or name.count("/") > 1 or "." in name[-6:-2]
+    return (
+        name.startswith((".", "/", "~"))
+        or "://" in name
+        or "\\" in name
+        or name.count("/") > 1
+        or bool(_FILE.search(name))
+    )
 
 
 def same_thing(a: str, b: str) -> bool:

@@ -10,10 +10,14 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from trainguard.libraries.imports import DISTRIBUTIONS, NAMESPACES, SUBMODULES
+
+
+# Beside this module: `importlib.resources` would cost more to import than the file to read.
+_DATA = Path(__file__).with_name("packages.json")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -25,8 +29,8 @@ def _words(text: str) -> frozenset[str]:
 _OTHER_PYTHONS = _words(
     "aifc annotationlib asynchat asyncore audioop binhex cgi cgitb chunk compression concurrent crypt distutils "
     "formatter imghdr imp lib2to3 macpath mailcap msilib nis nntplib ossaudiodev parser pathlib pipes smtpd sndhdr "
-    "spwd string sunau symbol telnetlib tomllib uu xdrlib zoneinfo graphlib _bootlocale __future__ __main__ winreg winsound "
-    "msvcrt nt posix pwd grp fcntl resource termios tty readline"
+    "spwd string sunau symbol telnetlib tomllib uu xdrlib zoneinfo graphlib _bootlocale __future__ __main__ winreg "
+    "winsound msvcrt nt posix pwd grp fcntl resource termios tty readline"
 )
 
 
@@ -96,7 +100,7 @@ def _closure(distributions: frozenset[str], older: bool) -> frozenset[str]:
 
 @cache
 def _table() -> Mapping[str, Any]:
-    table: Mapping[str, Any] = json.loads(files(__package__).joinpath("packages.json").read_text("utf-8"))
+    table: Mapping[str, Any] = json.loads(_DATA.read_text("utf-8"))
     return table
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from trainguard.findings import Location, Report, Severity
 from trainguard.report.places import unreadable_reason
-from trainguard.report.summary import counted, not_asked_lines, totals
+from trainguard.report.summary import counted, not_asked_lines, noun, totals
 from trainguard.report.visible import visible
 
 _NAMES: Mapping[Severity, str] = {"error": "error", "warn": "warning", "info": "info"}
@@ -21,7 +21,7 @@ def render_markdown(reports: Sequence[Report]) -> str:
     total = totals(reports)
     counts = [(total.errors, "error"), (total.warnings, "warning"), (total.infos, "info")]
     found = ", ".join(counted(number, noun) for number, noun in counts if number) or "nothing found"
-    lines = [f"**trainguard**: {found} in {counted(total.subjects - total.unreadable, 'file')}", ""]
+    lines = [f"**trainguard**: {found} in {counted(total.subjects - total.unreadable, noun(reports))}", ""]
     rows = [row for report in reports for row in _rows(report)]
     if rows:
         lines += ["| | where | rule | what, and what to do |", "|---|---|---|---|", *rows, ""]

@@ -12,6 +12,7 @@ from trainguard.report.visible import escaped, masked
 TAB_CELLS = 4
 _LINE_END = re.compile(r"\r\n|\r|\n")  # the line ends of Python's own tokenizer; str.splitlines knows more
 _MORE = "…"
+_LONGEST_TOKEN = 400  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ def snippet(line: str, where: Location, *, max_cells: int = 110, secret: bool = 
     # A minified line may have millions of characters: only the part around the caret is looked at.
     offset = max(0, start - max_cells)
     window = line[offset : start + 2 * max_cells]
-    shown = [_shown(char) for char in masked(window, secret=secret)]
+    # Masked with a margin: a token that the window cuts would not look like one.
+    margin = max(0, offset - _LONGEST_TOKEN)
+    safe = masked(line[margin : offset + len(window) + _LONGEST_TOKEN], secret=secret)
+    shown = [_shown(char) for char in safe[offset - margin : offset - margin + len(window)]]
     cells = [_cells(text) for text in shown]
     start, end = start - offset, min(end - offset, len(shown))
     first, last = _crop(cells, start, end, max_cells)

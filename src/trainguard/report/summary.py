@@ -16,6 +16,9 @@ _REMEDIES: Mapping[str, str] = {
 }
 
 
+_JOB = re.compile(r"(\.json|\])$")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """How many subjects were looked at, and what came of them."""
@@ -42,6 +45,11 @@ def totals(reports: Iterable[Report]) -> Totals:
         unreadable=sum(report.unreadable is not None for report in reports),
         internal_errors=len({error.origin for report in reports for error in report.errors}),
     )
+
+
+def noun(reports: Sequence[Report]) -> str:
+    """What the subjects of `reports` are called: jobs where all come out of job files, else files."""
+    return "job" if reports and all(_JOB.search(report.subject) for report in reports) else "file"
 
 
 def counted(number: int, noun: str) -> str:

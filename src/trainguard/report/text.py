@@ -9,7 +9,7 @@ from dataclasses import replace
 from trainguard.findings import Finding, Location, Report, Severity
 from trainguard.report.places import unreadable_reason
 from trainguard.report.snippet import SourceLines, snippet
-from trainguard.report.summary import counted, not_asked_lines, totals
+from trainguard.report.summary import counted, not_asked_lines, noun, totals
 from trainguard.report.visible import visible
 
 _RESET = "\x1b[0m"
@@ -116,12 +116,12 @@ def _summary(reports: Sequence[Report], style: _Style, width: int | None) -> str
     ]
     parts = [style(_COLORS[severity], counted(count, noun)) for severity, noun, count in found if count]
     read = total.subjects - total.unreadable
-    sentences = [f"{', '.join(parts) or 'Nothing found'} in {counted(read, 'file')}."] if read else []
+    sentences = [f"{', '.join(parts) or 'Nothing found'} in {counted(read, noun(reports))}."] if read else []
     if total.unreadable:
-        sentences.append(f"{counted(total.unreadable, 'file')} could not be read.")
+        sentences.append(f"{counted(total.unreadable, noun(reports))} could not be read.")
     if total.internal_errors:
         sentences.append(f"{counted(total.internal_errors, 'rule')} failed inside trainguard: please report it.")
     lines = [" ".join(sentences) or "There is no script, notebook or job to check."]
     for text in not_asked_lines(reports):
-        lines.extend(textwrap.wrap(text, max((width or _WIDEST) - 1, 30), subsequent_indent="  ") or [text])
+        lines += textwrap.wrap(text, max(width - 1, 30), subsequent_indent="  ") if width is not None else [text]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from trainguard.facts.script import ScriptFacts
 from trainguard.facts.secrets import HUGGING_FACE, WANDB, Secret, find_secrets, is_wandb_key
 from trainguard.facts.values import certain_texts
 from trainguard.findings import Finding
-from trainguard.rules.base import Example, Need, Rule, Subject
+from trainguard.rules.base import Example, Rule, Subject
 
 # Made up for the examples, and put together so that no scanner takes this file for a leak.
 _HF = "hf_" + "QmRtVzKpLsWnXcYbJdGhFaEuTiOoPqNwRk"
@@ -20,8 +20,17 @@ _AKIA = "AKIA" + "Q7RZT2WMLX5PD4VK"
 _VARIABLES: Mapping[str, str] = {HUGGING_FACE: "HF_TOKEN", WANDB: "WANDB_API_KEY"}
 
 
+def _says(what: str, place: str, variable: str | None) -> str:
+    return (
+        f"{what} stands in plain text in {place}: everyone who sees the job can use it; revoke it, and pass a new one "
+        f"in `secrets`{f' as {variable}' if variable else ''}"
+    )
+
+
 class SecretInPlainText(Rule):
-    """*What it does*
+    """An access token written out in the script, the command or `env`.
+
+    *What it does*
 
     Looks for access tokens written out in the script, the command, its arguments or `env`: of Hugging Face,
     OpenAI and Anthropic (`sk-…`), Weights & Biases, AWS and GitHub, and private keys. Comments count too.
@@ -49,7 +58,7 @@ class SecretInPlainText(Rule):
     name = "secret-in-plain-text"
     severity = "error"
     area = "job"
-    needs: frozenset[Need] = frozenset()
+    needs = frozenset()
 
     VALID = (
         Example(
@@ -81,68 +90,32 @@ class SecretInPlainText(Rule):
     INVALID = (
         Example(
             script=f'from huggingface_hub import login\nlogin(token="{_HF}")\n',
-            findings=(
-                (
-                    2,
-                    "a Hugging Face access token stands in plain text in the script: everyone who sees the job can use "
-                    "it; revoke it, and pass a new one in `secrets` as HF_TOKEN",
-                ),
-            ),
+            findings=((2, _says("a Hugging Face access token", "the script", "HF_TOKEN")),),
         ),
         Example(
             script=f"import torch\n\n# old key, do not use: {_SK}\nprint(torch.__version__)\n",
-            findings=(
-                (
-                    3,
-                    "an API key (sk-…) stands in plain text in the script: everyone who sees the job can use it; "
-                    "revoke it, and pass a new one in `secrets`",
-                ),
-            ),
+            findings=((3, _says("an API key (sk-…)", "the script", None)),),
             why="A comment is stored with the job like all the rest.",
         ),
         Example(
             script=f'import wandb\n\nSETTINGS = {{"tracking": {{"id": "{_HEX}"}}}}\n'
             'wandb.login(key=SETTINGS["tracking"]["id"])\n',
-            findings=(
-                (
-                    3,
-                    "a Weights & Biases API key stands in plain text in the script: everyone who sees the job can use "
-                    "it; revoke it, and pass a new one in `secrets` as WANDB_API_KEY",
-                ),
-            ),
+            findings=((3, _says("a Weights & Biases API key", "the script", "WANDB_API_KEY")),),
             why="Nothing near the digits says that they are a key; the call that takes them does.",
         ),
         Example(
             script="print('hello')\n",
             job={"env": {"HF_TOKEN": _HF, "WANDB_API_KEY": _HEX}, "script_args": ["--aws-id", _AKIA]},
             findings=(
-                (
-                    None,
-                    "an AWS access key stands in plain text in `script_args`: everyone who sees the job can use it; "
-                    "revoke it, and pass a new one in `secrets`",
-                ),
-                (
-                    None,
-                    "a Hugging Face access token stands in plain text in `env` (HF_TOKEN): everyone who sees the job "
-                    "can use it; revoke it, and pass a new one in `secrets` as HF_TOKEN",
-                ),
-                (
-                    None,
-                    "a Weights & Biases API key stands in plain text in `env` (WANDB_API_KEY): everyone who sees the "
-                    "job can use it; revoke it, and pass a new one in `secrets` as WANDB_API_KEY",
-                ),
+                (None, _says("an AWS access key", "`script_args`", None)),
+                (None, _says("a Hugging Face access token", "`env` (HF_TOKEN)", "HF_TOKEN")),
+                (None, _says("a Weights & Biases API key", "`env` (WANDB_API_KEY)", "WANDB_API_KEY")),
             ),
             why="`env` is shown in plain text, `secrets` is not.",
         ),
         Example(
             job={"image": "python:3.12", "command": ["bash", "-c", f"hf auth login --token {_HF} && python train.py"]},
-            findings=(
-                (
-                    None,
-                    "a Hugging Face access token stands in plain text in `command`: everyone who sees the job can use "
-                    "it; revoke it, and pass a new one in `secrets` as HF_TOKEN",
-                ),
-            ),
+            findings=((None, _says("a Hugging Face access token", "`command`", "HF_TOKEN")),),
         ),
     )
 
@@ -216,12 +189,8 @@ def _places(job: JobFacts) -> Iterator[tuple[str, str]]:
 
 
 def _message(secret: Secret, place: str) -> str:
-    variable = _VARIABLES.get(secret.kind)
     article = "an" if secret.kind[0] in "AEIOU" else "a"
-    return (
-        f"{article} {secret.kind} stands in plain text in {place}: everyone who sees the job can use it; revoke it, "
-        f"and pass a new one in `secrets`{f' as {variable}' if variable else ''}"
-    )
+    return _says(f"{article} {secret.kind}", place, _VARIABLES.get(secret.kind))
 
 
 def _fix(secret: Secret) -> str:

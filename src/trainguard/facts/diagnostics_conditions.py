@@ -1,0 +1,147 @@
+"""What can be told about the conditions of an `if`, so that PY004 stays silent where they may always hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from trainguard.facts.diagnostics_tree import FUNCTIONS, SCOPES, Scope, Tree, dotted, names_in
+
+# Conditions about the machine or what is installed are settled by whoever wrote the job, those about an object's
+# own attributes by its class.
+_SETTLED = re.compile(r"available|version|platform|hasattr|find_spec|TYPE_CHECKING|installed|__name__|\b(self|cls)\.")
+
+
+def is_always_true(test: ast.expr, tree: Tree) -> bool:
+    """`True`, `__name__ == "__main__"`, or a constant of the script that is set once, to something true."""
+    if isinstance(test, ast.Constant):
+        return bool(test.value)
+    if isinstance(test, ast.Compare) and dotted(test.left) == "__name__":
+        return True
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        value = _script_constant(test.operand, tree)
+        return isinstance(value, ast.Constant) and not value.value
+    value = _script_constant(test, tree)
+    return isinstance(value, ast.Constant) and bool(value.value)
+
+
+def _script_constant(node: ast.expr, tree: Tree) -> ast.expr | None:
+    if not isinstance(node, ast.Name) or node.id in tree.rebound_elsewhere:
+        return None
+    scope: ast.AST = tree.scope(node)
+    while not isinstance(scope, ast.Module) and isinstance(scope, SCOPES) and node.id not in tree.bindings(scope):
+        scope = tree.scope(scope)
+    bindings = tree.bindings(scope).get(node.id, []) if isinstance(scope, SCOPES) else []
+    parent = tree.parents.get(bindings[0].node) if len(bindings) == 1 else None
+    return parent.value if isinstance(parent, ast.Assign | ast.AnnAssign) else None
+
+
+def is_unjudged(statement: ast.stmt, scope: Scope, tree: Tree) -> bool:
+    """Whether something before or around the statement may have settled its conditions."""
+    if not isinstance(statement, ast.If):
+        return False
+    tests = _tests(statement)
+    if any(_SETTLED.search(ast.unparse(test)) for test in tests):
+        return True
+    if any(isinstance(n, ast.NamedExpr) for test in tests for n in ast.walk(test)):
+        return True
+    asked = names_in(*tests)
+    return any(asked & names_in(test) for test in _settling_tests(statement, scope, tree))
+
+
+def _tests(statement: ast.If) -> list[ast.expr]:
+    tests = [statement.test]
+    while len(statement.orelse) == 1 and isinstance(statement.orelse[0], ast.If):
+        statement = statement.orelse[0]
+        tests.append(statement.test)
+    return tests
+
+
+def _settling_tests(statement: ast.If, scope: Scope, tree: Tree) -> list[ast.AST]:
+    """Conditions of the scope that hold at `statement`: around it, or above it with a way out."""
+    found: list[ast.AST] = []
+    for parent in tree.ancestors(statement):
+        if isinstance(parent, (*FUNCTIONS, ast.ClassDef)):
+            break
+        if isinstance(parent, ast.If | ast.While):
+            found.append(parent.test)
+        elif isinstance(parent, ast.Match):
+            found.append(parent.subject)
+    for node in ast.walk(scope):
+        if getattr(node, "lineno", statement.lineno) >= statement.lineno:
+            continue
+        if isinstance(node, ast.Assert):
+            found.append(node.test)
+        elif isinstance(node, ast.If) and _may_leave(node):
+            found.append(node.test)
+    return found
+
+
+def _may_leave(statement: ast.If) -> bool:
+    return any(
+        isinstance(n, ast.Return | ast.Raise | ast.Continue | ast.Break)
+        or (isinstance(n, ast.Call) and (dotted(n.func) or "").rpartition(".")[2] in ("exit", "_exit", "error", "fail"))
+        for n in ast.walk(statement)
+    )
+
+
+def related_names(statement: ast.If | ast.Try | ast.TryStar) -> set[str]:
+    """Names whose value may tell later which way the statement went."""
+    stored = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return stored | (names_in(*_tests(statement)) if isinstance(statement, ast.If) else set())
+
+
+def enumerates_all(statement: ast.If, tree: Tree) -> bool | None:
+    """Whether a chain of comparisons with literals covers all `choices` of the argparse option that it asks.
+
+    None where that cannot be told: the chain then may cover all values there are.
+    """
+    subjects: set[str] = set()
+    covered: set[object] = set()
+    for test in _tests(statement):
+        literals = _compared_literals(test)
+        if literals is None:
+            return None
+        subjects.add(literals[0])
+        covered |= literals[1]
+    if len(subjects) != 1:
+        return None
+    option = subjects.pop().rpartition(".")[2]
+    calls = [n for n in tree.nodes if isinstance(n, ast.Call) and _declares(n, option)]
+    if len(calls) != 1:
+        return None
+    choices = next((keyword.value for keyword in calls[0].keywords if keyword.arg == "choices"), None)
+    if choices is None:
+        return None if any(keyword.arg in ("action", "type", None) for keyword in calls[0].keywords) else False
+    if not isinstance(choices, ast.List | ast.Tuple | ast.Set):
+        return None
+    values = [item.value if isinstance(item, ast.Constant) else None for item in choices.elts]
+    return None if None in values else set(values) <= covered
+
+
+def _declares(call: ast.Call, option: str) -> bool:
+    if not isinstance(call.func, ast.Attribute) or call.func.attr != "add_argument":
+        return False
+    flags = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    return any(flag.lstrip("-").replace("-", "_") == option for flag in flags)
+
+
+def _compared_literals(test: ast.expr) -> tuple[str, set[object]] | None:
+    """`x == "a"`, `x in ("a", "b")`: what is asked, and the literals that make it true."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        parts = [_compared_literals(value) for value in test.values]
+        if any(part is None for part in parts) or len({part[0] for part in parts if part}) != 1:
+            return None
+        return next(part[0] for part in parts if part), set().union(*(part[1] for part in parts if part))
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+        return None
+    subject = dotted(test.left)
+    right = test.comparators[0]
+    if subject is None:
+        return None
+    if isinstance(test.ops[0], ast.Eq) and isinstance(right, ast.Constant):
+        return subject, {right.value}
+    if isinstance(test.ops[0], ast.In) and isinstance(right, ast.List | ast.Tuple | ast.Set):
+        if all(isinstance(item, ast.Constant) for item in right.elts):
+            return subject, {item.value for item in right.elts if isinstance(item, ast.Constant)}
+    return None
