@@ -15,19 +15,23 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 JOBS = Path("examples/jobs")
-# A name such as `python3.11 -m trainguard` would do; this one is what a user types.
+NOTEBOOK = str(JOBS / "colab_lora.ipynb")
 COMMAND = (sys.executable, "-m", "trainguard")
 
 
 def main() -> int:
     expected: Mapping[str, Sequence[str]] = json.loads((ROOT / JOBS / "expected.json").read_text(encoding="utf-8"))
     clean = [str(JOBS / name) for name, codes in expected.items() if not codes]
-    flawed = [str(JOBS / name) for name, codes in expected.items() if codes]
+    flawed = [str(JOBS / name) for name, codes in expected.items() if codes and name.endswith(".json")]
     surprises = []
 
     say("Jobs that are flawed, in ways that are common. Nothing is run: scripts are only read.")
     show("check", *flawed)
     surprises += differences(flawed, expected)
+
+    say("A notebook without a job: the rules that need no job speak.")
+    show("check", NOTEBOOK)
+    surprises += differences([NOTEBOOK], expected)
 
     say("Jobs that are fine stay silent, whatever their style.")
     show("check", *clean)
@@ -46,7 +50,7 @@ def main() -> int:
     for surprise in surprises:
         print(f"not as expected: {surprise}", file=sys.stderr)
     if not surprises:
-        print(f"\nAs expected: {len(flawed)} flawed and {len(clean)} clean jobs, {len(scripts)} scripts of TRL.")
+        print(f"\nAs expected: {len(flawed)} flawed and {len(clean)} clean jobs, a notebook, {len(scripts)} scripts of TRL.")
     return 1 if surprises else 0
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from enum import Enum
 from typing import Any
 
@@ -166,6 +167,30 @@ def test_secret_values_are_not_in_the_representation() -> None:
     job = read_job({"secrets": {"HF_TOKEN": "hf_" + "a" * 34}})
     assert job.secret_values["HF_TOKEN"].startswith("hf_")
     assert "hf_a" not in repr(job)
+
+
+def test_secrets_are_not_written_out_in_the_command() -> None:
+    token = "hf_" + "a" * 34
+    job = read_job({"command": "python train.py $HF_TOKEN $N", "secrets": {"HF_TOKEN": token}, "env": {"N": "3"}})
+    assert job.command is not None
+    assert job.command.launches[0].argv == ("python", "train.py", "$HF_TOKEN", "3")
+    job = read_job({"command": "python train.py $MY_API_KEY", "env": {"MY_API_KEY": token}})
+    assert job.command is not None
+    assert job.command.launches[0].argv[-1] == "$MY_API_KEY"
+
+
+def test_a_script_shipped_in_a_secret_is_read() -> None:
+    encoded = base64.b64encode(b"import trl\n").decode()
+    command = ["bash", "-c", "echo $UV_SCRIPT_ENCODED | base64 -d > /tmp/s.py && uv run /tmp/s.py"]
+    job = read_job({"command": command, "secrets": {"UV_SCRIPT_ENCODED": encoded}})
+    assert job.command is not None
+    assert job.command.inline_sources == ("import trl\n",)
+
+
+def test_the_command_may_log_in() -> None:
+    assert read_job({"command": "hf auth login --token x && python t.py"}).has_token
+    assert read_job({"command": "export HF_TOKEN=$T; python t.py"}).has_token
+    assert not read_job({"command": "python t.py"}).has_token
 
 
 def test_environment_and_monitoring() -> None:

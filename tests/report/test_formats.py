@@ -6,9 +6,11 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.report.samples import EVERYTHING, HOSTILE, finding, report
 
-from trainguard.findings import Finding, Location, Report
+from trainguard.findings import SEVERITIES, Finding, Location, Report
 from trainguard.report import FORMATS, render
 from trainguard.report.rule_page import RuleInfo
 from trainguard.report.sarif import render_sarif
@@ -199,3 +201,30 @@ def test_sarif_describes_all_rules_and_every_result_points_at_its_own() -> None:
     assert rules[0]["name"] == "ModelNotSaved"
     assert rules[0]["defaultConfiguration"] == {"level": "error"}
     assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in run["results"])
+
+
+# -- any text at all
+
+_TEXT = st.text(max_size=40)
+_NUMBER = st.none() | st.integers(-1, 50)
+_FINDINGS = st.builds(
+    Finding,
+    severity=st.sampled_from(SEVERITIES),
+    message=_TEXT,
+    code=st.none() | _TEXT,
+    name=st.none() | _TEXT,
+    fix=st.none() | _TEXT,
+    where=st.none() | st.builds(Location, st.none() | _TEXT, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _NUMBER),
+    evidence=st.dictionaries(_TEXT, st.none() | st.floats() | st.lists(_TEXT, max_size=2), max_size=2),
+)
+
+
+@given(st.lists(_FINDINGS, max_size=3), _TEXT, st.text(max_size=200), st.none() | st.integers(1, 200))
+def test_any_finding_can_be_shown(findings: list[Finding], subject: str, source: str, width: int | None) -> None:
+    places = {(f.where.path, f.where.cell): source for f in findings if f.where is not None}
+    shown = report(*findings, subject=subject, sources=places)
+    for name in FORMATS:
+        text = render([shown], name, width=width)
+        assert all(char == "\n" or char.isprintable() for char in text)
+    assert len(render([shown], "github").splitlines()) == len(findings)
+    assert len(json.loads(render([shown], "sarif"))["runs"][0]["results"]) == len(findings)

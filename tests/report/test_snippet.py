@@ -101,6 +101,9 @@ def test_a_line_of_another_file_or_beyond_the_end_is_not_known() -> None:
         "sk-proj-abcdefghijklmnopqrst",
         "AKIAIOSFODNN7EXAMPLE",
         "0123456789abcdef" * 2 + "01234567",
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "glpat-abcdefghijklmnopqrst",
+        "wandb_v1_" + "a1B2" * 11,
     ],
 )
 def test_tokens_are_starred_out_at_the_same_length(token: str) -> None:
@@ -111,7 +114,7 @@ def test_tokens_are_starred_out_at_the_same_length(token: str) -> None:
 
 
 def test_ordinary_code_is_left_as_it_is() -> None:
-    line = "model = AutoModelForCausalLM.from_pretrained('hf_internal', task='risk-aversion')"
+    line = "load('hf_internal', task='risk-aversion', path='/home/Someone/projects/llama3/finetune/data')"
     assert masked(line) == line
 
 

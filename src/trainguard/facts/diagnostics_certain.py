@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from typing import TypeGuard
 
 from trainguard.facts.diagnostics import Diagnostic
 from trainguard.facts.diagnostics_tree import FUNCTIONS, LOOPS, SCOPES, Function, Tree, dotted, leaves
@@ -30,8 +29,17 @@ def certain_exceptions(tree: Tree) -> list[Diagnostic]:
 
 
 def _lookups(tree: Tree) -> Iterator[Diagnostic]:
+    literals = set()
+    for node in tree.nodes:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.List | ast.Dict):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            literals |= {target.id for target in targets if isinstance(target, ast.Name)}
     for node in tree.nodes:
         if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
+            continue
+        if not isinstance(node.value, ast.List | ast.Dict) and not (
+            isinstance(node.value, ast.Name) and node.value.id in literals
+        ):
             continue
         known, key = _constant(node.slice, tree)
         if not known or not isinstance(key, str | int):
@@ -120,9 +128,7 @@ def _is_loop_variable(name: ast.Name, parent: ast.AST) -> bool:
 
 def _only_read(name: ast.Name, tree: Tree) -> bool:
     """Whether every mention of the name in the file leaves its value as it is."""
-    return all(
-        _is_read(node, tree) for node in tree.nodes if isinstance(node, ast.Name) and node.id == name.id
-    )
+    return all(_is_read(node, tree) for node in tree.names[name.id])
 
 
 def _is_read(node: ast.Name, tree: Tree) -> bool:
@@ -168,9 +174,8 @@ def _is_asked(node: ast.Subscript, tree: Tree) -> bool:
 
 
 def _recursions(tree: Tree) -> Iterator[Diagnostic]:
-    mentioned = {n.id if isinstance(n, ast.Name) else n.attr for n in tree.nodes if _is_read_of_name(n)}
     for function in tree.nodes:
-        if not isinstance(function, FUNCTIONS) or function.name not in mentioned:
+        if not isinstance(function, FUNCTIONS) or not _mentions_itself(function, tree):
             continue
         if (call := _certain_call(function, tree)) is not None:
             yield _diagnostic(
@@ -182,8 +187,10 @@ def _recursions(tree: Tree) -> Iterator[Diagnostic]:
             )
 
 
-def _is_read_of_name(node: ast.AST) -> TypeGuard[ast.Name | ast.Attribute]:
-    return isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)
+def _mentions_itself(function: Function, tree: Tree) -> bool:
+    mentions = (*tree.names.get(function.name, ()), *tree.attributes.get(function.name, ()))
+    end = function.end_lineno or function.lineno
+    return any(function.lineno <= mention.lineno <= end for mention in mentions)
 
 
 def _certain_call(function: Function, tree: Tree) -> ast.expr | None:

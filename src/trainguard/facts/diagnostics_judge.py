@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,6 +48,16 @@ _Answers: TypeAlias = Sequence[tuple[EngineMessage, ...] | EngineError]
 def judge_all(sources: Sequence[str], python_version: str) -> list[_Result]:
     """The diagnostics of each source; see `diagnose_each`."""
     version = _version(python_version)
+    enabled = gc.isenabled()
+    gc.disable()  # trees hold no cycles, and looking for some takes as long as the analysis
+    try:
+        return _judge_batches(sources, version)
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _judge_batches(sources: Sequence[str], version: tuple[int, int]) -> list[_Result]:
     results: list[_Result] = []
     if len(sources) == 1:
         batch = [_prepare(sources[0])]

@@ -172,11 +172,14 @@ def _is_candidate(name: str, statement: ast.stmt, scope: Scope, tree: Tree) -> b
     """Whether the name can have no value from elsewhere: earlier in the scope, an outer loop, a call, a builtin."""
     if name in tree.rebound_elsewhere or hasattr(builtins, name) or name == "_":
         return False
+    end = statement.end_lineno or statement.lineno
+    scope_end = getattr(scope, "end_lineno", None) or float("inf")
+    if not any(end < mention.lineno <= scope_end for mention in tree.names.get(name, ())):
+        return False
     loops = [p for p in tree.ancestors(statement) if isinstance(p, ast.For | ast.AsyncFor | ast.While)]
     outermost = next((loop for loop in reversed(loops) if tree.scope(loop) is scope), None)
     if outermost is not None and isinstance(statement, ast.If):
         return False  # the first round may be the one that assigns
-    end = statement.end_lineno or statement.lineno
     for binding in tree.bindings(scope)[name]:
         inside = statement.lineno <= binding.line <= end
         if not inside and binding.line < statement.lineno:

@@ -66,10 +66,27 @@ class Tree:
             level = below
 
     @cached_property
+    def names(self) -> dict[str, list[ast.Name]]:
+        """Every mention of a variable, by its name."""
+        table: dict[str, list[ast.Name]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Name):
+                table.setdefault(node.id, []).append(node)
+        return table
+
+    @cached_property
+    def attributes(self) -> dict[str, list[ast.Attribute]]:
+        """Every mention of an attribute, by its name."""
+        table: dict[str, list[ast.Attribute]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Attribute):
+                table.setdefault(node.attr, []).append(node)
+        return table
+
+    @cached_property
     def stored_attributes(self) -> frozenset[str]:
-        return frozenset(
-            n.attr for n in self.nodes if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)
-        )
+        mentions = self.attributes.items()
+        return frozenset(name for name, nodes in mentions if any(not isinstance(n.ctx, ast.Load) for n in nodes))
 
     @cached_property
     def _by_line(self) -> dict[int, list[ast.AST]]:
@@ -141,12 +158,9 @@ class Tree:
     @cached_property
     def makes_names_at_run_time(self) -> bool:
         """Whether names may come from `exec`, `globals()` or an attribute set on `builtins`."""
-        for node in self.nodes:
-            if isinstance(node, ast.Name) and node.id in ("exec", "globals", "execfile", "builtins", "__builtins__"):
-                return True
-            if isinstance(node, ast.Attribute) and node.attr == "modules" and dotted(node) == "sys.modules":
-                return True
-        return False
+        if any(name in self.names for name in ("exec", "globals", "execfile", "builtins", "__builtins__")):
+            return True
+        return any(dotted(node) == "sys.modules" for node in self.attributes.get("modules", ()))
 
     def handled(self, node: ast.AST, exceptions: frozenset[str], *, broad: bool = True) -> bool:
         """Whether one of `exceptions` raised at `node` is caught, or wanted, around it in the same function.

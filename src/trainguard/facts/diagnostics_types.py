@@ -180,14 +180,24 @@ class _Certainty:
 def _has_one_value(node: ast.expr, tree: Tree) -> bool:
     """Whether `node` is no variable, or one that is assigned once, or only ever None."""
     if not isinstance(node, ast.Name):
-        return not isinstance(node, ast.BoolOp | ast.IfExp)
+        return _is_one_value(node, tree)
     scope: ast.AST = tree.scope(node)
     while not isinstance(scope, ast.Module) and isinstance(scope, SCOPES) and node.id not in tree.bindings(scope):
         scope = tree.scope(scope)
     bindings = tree.bindings(scope).get(node.id, []) if isinstance(scope, SCOPES) else []
     values = [parent.value for b in bindings if isinstance(parent := tree.parents.get(b.node), ast.Assign)]
     all_none = all(isinstance(value, ast.Constant) and value.value is None for value in values)
-    return len(values) == len(bindings) and (len(values) == 1 or all_none)
+    if len(values) != len(bindings):
+        return False
+    return all_none or (len(values) == 1 and _is_one_value(values[0], tree))
+
+
+def _is_one_value(node: ast.expr, tree: Tree) -> bool:
+    """Whether the expression has one type for certain: a literal, or a call of a function that returns nothing."""
+    if isinstance(node, ast.Call):
+        function = same_file_function(node.func, tree) if isinstance(node.func, ast.Name) else None
+        return function is not None and _returns_nothing(function)
+    return isinstance(node, ast.Constant | ast.JoinedStr | ast.List | ast.Tuple | ast.Set | ast.Dict)
 
 
 def same_file_function(name: ast.Name, tree: Tree) -> Function | None:
@@ -265,13 +275,10 @@ def _known(kind: str) -> str:
 
 def _single(what: str, remedy: str) -> Callable[[EngineMessage, ast.AST, Tree], str | None]:
     def judge(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
-        parent = tree.parents.get(node)
-        if isinstance(node, ast.Subscript):
+        if message.code == "not-subscriptable" and isinstance(node, ast.Subscript):
             node = node.value
-        elif isinstance(node, ast.Call):
+        elif message.code == "not-callable" and isinstance(node, ast.Call):
             node = node.func
-        elif isinstance(parent, ast.Call) and parent.func is not node:
-            return None
         kinds = _types(message.text)
         if not kinds or not _plain(kinds[0]) or not isinstance(node, ast.expr) or not is_certain(node, tree):
             return None

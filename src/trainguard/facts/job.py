@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,6 +29,9 @@ _RUN_OPERATIONS = frozenset(
     {"run", "uv run", "uv", "create", "submit", "run job", "run uv job", "scheduled run", "scheduled uv run",
      "schedule run", "schedule", "scheduled uv", "create scheduled job", "create scheduled uv job"}
 )  # fmt: skip
+# huggingface_hub 2.4.0, utils/_auth.py; ml-intern sets the last one beside HF_TOKEN.
+_TOKENS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"})
+_SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL|AUTH", re.IGNORECASE)
 DEFAULT_SCRIPT_IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"  # huggingface_hub 2.4.0, DEFAULT_UV_IMAGE
 DEFAULT_DOCKER_IMAGE = "python:3.12"  # docs/hub/jobs-configuration.md; ml-intern's default too
 
@@ -94,9 +98,10 @@ class JobFacts:
 
     @property
     def has_token(self) -> bool:
-        """Whether the job can authenticate to the hub."""
-        names = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"}
-        return self.token_injected or bool(names & (self.secrets | set(self.env)))
+        """Whether the job can authenticate to the hub, by its secrets, its environment or its command."""
+        set_by_command = self.command.env.keys() if self.command is not None else set()
+        logs_in = self.command is not None and self.command.logs_in
+        return self.token_injected or logs_in or not _TOKENS.isdisjoint({*self.secrets, *self.env, *set_by_command})
 
 
 def read_job(arguments: object) -> JobFacts:
@@ -163,7 +168,14 @@ def _command(given: Mapping[str, Any], problems: list[str]) -> str | tuple[str, 
 
 
 def _plain_env(given: Mapping[str, Any]) -> Mapping[str, str]:
-    return {**read_mapping(given.get("secrets"), "secrets", []), **read_mapping(given.get("env"), "env", [])}
+    """The variables that may be written out where the command names them: none that can hold a secret.
+
+    Older hub clients (huggingface_hub before 1.0) ship the script in a secret named `UV_SCRIPT_ENCODED`.
+    """
+    secrets = read_mapping(given.get("secrets"), "secrets", [])
+    env = read_mapping(given.get("env"), "env", [])
+    shipped = {name: value for name, value in secrets.items() if name.endswith("_ENCODED")}
+    return {**shipped, **{name: value for name, value in env.items() if not _SECRET_NAME.search(name)}}
 
 
 def _python(given: Mapping[str, Any], problems: list[str]) -> str | None:

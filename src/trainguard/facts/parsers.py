@@ -216,7 +216,7 @@ class Parsers:
     def _field_default(self, parsed: ParsedArguments, name: str) -> Value:
         owner = parsed.dataclass
         if isinstance(owner, Class):
-            value = self._resolver.attribute(owner, name)
+            value = self._resolver.attributes.attribute(owner, name)
             local = name in owner.scope.bindings or isinstance(value, Constant | Items | Table)
             if local:
                 return value

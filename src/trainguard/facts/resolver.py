@@ -9,18 +9,19 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
-from trainguard.facts import liveness, literals
+from trainguard.facts import literals, liveness
+from trainguard.facts.attributes import Attributes
 from trainguard.facts.calls import Call
+from trainguard.facts.containers import Containers
+from trainguard.facts.functions import Functions
 from trainguard.facts.parsers import Parsers
 from trainguard.facts.source import Source
 from trainguard.facts.structure import Binding, Block, Position, Scope, Store, Structure, position
 from trainguard.facts.values import (
     ABSENT,
     UNKNOWN,
-    Choice,
     Class,
     Constant,
     Function,
@@ -40,21 +41,8 @@ from trainguard.findings import Location
 
 # How deep expressions and bindings are followed; real scripts stay below ten.
 _MAX_DEPTH = 40
-# A dict or list that is changed in more places than this is data, not options.
-_MAX_MUTATIONS = 200
 # Methods that give back the object they are called on.
 _FLUENT = {"to", "cuda", "cpu", "eval", "half", "float", "bfloat16", "requires_grad_", "copy", "resolve", "expanduser"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Mutation:
-    """A change of a named dict or list: `entries` set, or `items` appended. `unknown` if it cannot be told."""
-
-    position: Position
-    block: Block
-    entries: Table | None = None
-    items: Items | None = None
-    unknown: bool = False
 
 
 class Resolver:
@@ -70,6 +58,10 @@ class Resolver:
         self._busy: set[ast.AST] = set()
         self._live: dict[Block, bool] = {}
         self._depth = 0
+        self.attributes = Attributes(self)
+        self.containers = Containers(self)
+        self.functions = Functions(self)
+        self.parsers = Parsers(self)
 
     # -- places --------------------------------------------------------------
 
@@ -90,6 +82,16 @@ class Resolver:
         if text.isascii():
             return byte_offset
         return len(text.encode("utf-8", "surrogatepass")[:byte_offset].decode("utf-8", "ignore"))
+
+    # -- calls by name -------------------------------------------------------
+
+    @cached_property
+    def calls_by_written_name(self) -> dict[str, list[Call]]:
+        """The calls of the script by the last name of what is called, as written."""
+        table: dict[str, list[Call]] = defaultdict(list)
+        for call in self.calls:
+            table[call.written_name].append(call)
+        return table
 
     # -- what runs -----------------------------------------------------------
 
@@ -145,7 +147,7 @@ class Resolver:
         if isinstance(node, ast.Name):
             return self._name(node, block)
         if isinstance(node, ast.Attribute):
-            return self.attribute(self.evaluate(node.value, block), node.attr, node, block)
+            return self.attributes.attribute(self.evaluate(node.value, block), node.attr, node, block)
         if isinstance(node, ast.Call):
             call = self._call_of_node.get(node) or Call(node, block, self)
             return self._called(call)
@@ -196,7 +198,7 @@ class Resolver:
         first = True
         while scope is not None:
             if name in scope.bindings and (first or scope.kind != "class") and name not in scope.outer_names:
-                return self._bound(name, scope, block if first else None, at if first else None)
+                return self.bound(name, scope, block if first else None, at if first else None)
             first = first and scope.kind == "comprehension"
             if first and scope.block is not None and scope.block.parent is not None:
                 block = scope.block.parent
@@ -205,12 +207,12 @@ class Resolver:
             return Symbol(name)
         return Symbol(f"builtins.{name}") if literals.is_builtin(name) else Symbol(name)
 
-    def _bound(self, name: str, scope: Scope, block: Block | None, at: Position | None) -> Value:
+    def bound(self, name: str, scope: Scope, block: Block | None, at: Position | None) -> Value:
         bindings = self._reaching(scope.bindings[name], block, at)
         values: list[Value] = []
         for binding in bindings:
             value = self._binding_value(binding)
-            values.append(self._mutated(value, name, binding, scope, block, at))
+            values.append(self.containers.apply(value, name, binding, scope, block, at))
         return choice(values)
 
     def _reaching(self, bindings: list[Binding], block: Block | None, at: Position | None) -> list[Binding]:
@@ -221,7 +223,7 @@ class Resolver:
         scope_block = live[0].block.scope.block
         around = set(block.ancestors()) if block is not None else {scope_block}
         before = [b for b in live if at is None or b.position < at]
-        last = max((i for i, b in enumerate(before) if _plain(b.block) in around), default=None)
+        last = max((i for i, b in enumerate(before) if b.block.outermost in around), default=None)
         candidates = before if last is None else before[last:]
         if block is not None:
             candidates = [b for b in candidates if not _excluded(b.block, block)]
@@ -240,7 +242,7 @@ class Resolver:
         if binding.kind == "class" and isinstance(binding.node, ast.ClassDef):
             return Class(binding.node, self.structure.scopes[binding.node])
         if binding.kind == "parameter":
-            return self._parameter(binding)
+            return self.functions.parameter(binding)
         if binding.kind == "unpack" and binding.value is not None:
             return self._unpacked(binding)
         if binding.kind == "with" and binding.value is not None:
@@ -264,82 +266,6 @@ class Resolver:
         whole = self.evaluate(binding.value, binding.block)
         return choice([_unpack(option, binding.index) for option in options(whole)])
 
-    # -- parameters and results ----------------------------------------------
-
-    def _parameter(self, binding: Binding) -> Value:
-        """What the calls in this file pass for a parameter, with its default where one leaves it out."""
-        function = binding.block.scope.node
-        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-            return UNKNOWN
-        arguments = function.args
-        if binding.node in (arguments.vararg, arguments.kwarg):
-            return UNKNOWN
-        owner = self._owner_class(function)
-        names = [a.arg for a in [*arguments.posonlyargs, *arguments.args]]
-        index = names.index(binding.name) if binding.name in names else None
-        if owner is not None and index == 0 and not _is_static(function):
-            return Symbol("self")
-        calls, seen_elsewhere = self._calls_of(function, owner)
-        default = self._default(function, binding.name)
-        if not calls:
-            return UNKNOWN
-        if owner is not None and index is not None and not _is_static(function):
-            index -= 1
-        values = []
-        for call in calls:
-            value = call.argument(binding.name, index)
-            values.append(default if value is ABSENT else value)
-        return choice([*values, UNKNOWN] if seen_elsewhere else values)
-
-    def _owner_class(self, function: ast.AST) -> ast.ClassDef | None:
-        parent = self.structure.scopes[function].parent
-        return parent.node if parent is not None and isinstance(parent.node, ast.ClassDef) else None
-
-    def _default(self, function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Value:
-        arguments = function.args
-        block = self.structure.scopes[function].block
-        assert block is not None and block.parent is not None
-        plain = [*arguments.posonlyargs, *arguments.args]
-        offset = len(plain) - len(arguments.defaults)
-        for index, argument in enumerate(plain):
-            if argument.arg == name and index >= offset:
-                return self.evaluate(arguments.defaults[index - offset], block.parent)
-        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-            if argument.arg == name and default is not None:
-                return self.evaluate(default, block.parent)
-        return UNKNOWN
-
-    def _calls_of(
-        self, function: ast.FunctionDef | ast.AsyncFunctionDef, owner: ast.ClassDef | None
-    ) -> tuple[list[Call], bool]:
-        """The calls of a function, and whether it is also used in a way that cannot be followed."""
-        name = owner.name if owner is not None and function.name == "__init__" else function.name
-        by_name = self.calls_by_written_name.get(name, [])
-        calls = [call for call in by_name if self._targets(call, function, owner)]
-        uses = self.structure.uses[name]
-        return calls, uses > len(by_name) or bool(function.decorator_list and owner is None)
-
-    def _targets(self, call: Call, function: ast.AST, owner: ast.ClassDef | None) -> bool:
-        if owner is not None and isinstance(call.node.func, ast.Attribute):
-            return True  # by the method's name: receivers are rarely known
-        return any(
-            isinstance(option, Function | Class) and option.node in (function, owner) for option in options(call.callee)
-        )
-
-    @cached_property
-    def calls_by_written_name(self) -> dict[str, list[Call]]:
-        table: dict[str, list[Call]] = defaultdict(list)
-        for call in self.calls:
-            table[call.written_name].append(call)
-        return table
-
-    def _returned(self, function: Function) -> Value:
-        scope = function.scope
-        results = [(n, b) for n, b in scope.returns if b.kind != "dead" and self.is_live(b)]
-        if not results:
-            return Constant(None) if not scope.returns and not isinstance(function.node, ast.Lambda) else UNKNOWN
-        return choice([Constant(None) if n is None else self.evaluate(n, b) for n, b in results])
-
     # -- calls ---------------------------------------------------------------
 
     def _called(self, call: Call) -> Value:
@@ -347,12 +273,12 @@ class Resolver:
 
     def _called_one(self, call: Call, callee: Value) -> Value:
         if isinstance(callee, Function) and not self._is_generator(callee):
-            return self._returned(callee)
+            return self.functions.returned(callee)
         if isinstance(callee, Member):
             if callee.name in _FLUENT and not isinstance(callee.owner, Constant):
                 return callee.owner
             if callee.name.startswith("parse_"):
-                parsed = self._parsers.parsed(call)
+                parsed = self.parsers.parsed(call)
                 if parsed is not None:
                     return parsed
             return literals.method(callee.owner, callee.name, call) or Instance(call)
@@ -374,192 +300,29 @@ class Resolver:
 
     def _as_table(self, value: Value) -> Value:
         if isinstance(value, ParsedArguments):
-            return self._parsers.table(value)
-        if isinstance(value, Instance) and (fields := self._class_of(value.call)) is not None:
+            return self.parsers.table(value)
+        if isinstance(value, Instance) and (fields := self.attributes.class_of(value.call)) is not None:
             names = [name for name in fields.scope.bindings if not name.startswith("__")]
-            return Table({name: self._instance_attribute(value, name) for name in names})
+            return Table({name: self.attributes.instance_attribute(value, name) for name in names})
         return UNKNOWN
-
-    @cached_property
-    def _parsers(self) -> Parsers:
-        return Parsers(self)
-
-    def option_value(self, parsed: ParsedArguments, name: str) -> Value:
-        """An option of a parsed command line: given, else its default, else UNKNOWN."""
-        return self._parsers.value(parsed, name)
-
-    def class_default(self, call: Call, name: str) -> Value:
-        """What a class of the script that is called sets for a field of its own; ABSENT if it sets nothing."""
-        local = self._class_of(call)
-        value = self._class_attribute(local, name) if local is not None else ABSENT
-        return ABSENT if isinstance(value, Member) else value
-
-    # -- attributes ----------------------------------------------------------
-
-    def attribute(self, owner: Value, name: str, node: ast.expr | None = None, block: Block | None = None) -> Value:
-        """`owner.name`: of a module, an instance, a parsed command line, a class of the script."""
-        if isinstance(owner, Choice):
-            return choice([self.attribute(option, name, node, block) for option in owner.choices])
-        if isinstance(owner, Symbol):
-            if owner.path == "self" and block is not None:
-                return self._self_attribute(name, block)
-            return Symbol(f"{owner.path}.{name}")
-        if isinstance(owner, Instance):
-            return self._instance_attribute(owner, name)
-        if isinstance(owner, ParsedArguments):
-            stored = self._stores(owner, name)
-            return choice([*stored, self._parsers.value(owner, name)]) if not stored else choice(stored)
-        if isinstance(owner, Class):
-            return self._class_attribute(owner, name)
-        if isinstance(owner, Table) and name in owner.entries:
-            return owner.entries[name]
-        return Member(owner, name)
-
-    def _class_of(self, call: Call) -> Class | None:
-        return next((option for option in options(call.callee) if isinstance(option, Class)), None)
-
-    def _self_attribute(self, name: str, block: Block) -> Value:
-        scope: Scope | None = block.scope
-        while scope is not None and scope.kind != "class":
-            scope = scope.parent
-        if scope is None or not isinstance(scope.node, ast.ClassDef):
-            return Member(Symbol("self"), name)
-        return self._class_attribute(Class(scope.node, scope), name)
-
-    def _class_attribute(self, owner: Class, name: str) -> Value:
-        """An attribute of a class of the script or of `self` in it: class body, methods, `self.name = …`."""
-        if name in owner.scope.bindings:
-            return self._property(self._field_default(self._bound(name, owner.scope, None, None)))
-        stores = [
-            store
-            for store in self.structure.attribute_stores.get(name, [])
-            if isinstance(store.base, ast.Name) and self._method_class(store.block) is owner.node
-        ]
-        if stores:
-            return choice([self._stored(store) for store in stores])
-        for base in owner.node.bases:
-            inherited = self.evaluate(base, owner.scope.block.parent)  # type: ignore[union-attr, arg-type]
-            if isinstance(inherited, Class) and inherited.node is not owner.node:
-                return self._class_attribute(inherited, name)
-        return Member(Symbol("self"), name)
-
-    def _property(self, value: Value) -> Value:
-        """What a property gives back; any other value as it is."""
-        decorators = getattr(value.node, "decorator_list", []) if isinstance(value, Function) else []
-        if isinstance(value, Function) and any(_last_name(d) in ("property", "cached_property") for d in decorators):
-            return self._returned(value)
-        return value
-
-    def _method_class(self, block: Block) -> ast.AST | None:
-        scope: Scope | None = block.scope
-        while scope is not None and scope.kind != "class":
-            scope = scope.parent
-        return scope.node if scope is not None else None
-
-    def _field_default(self, value: Value) -> Value:
-        """`field(default=…)` and pydantic's `Field(…)` stand for their default."""
-        if isinstance(value, Instance) and value.call.name in ("field", "Field", "HfArg"):
-            default = value.call.argument("default", 0 if value.call.name == "Field" else None)
-            factory = value.call.argument("default_factory")
-            if isinstance(factory, Function):
-                return self._returned(factory)
-            if isinstance(factory, Symbol) and factory.name in ("list", "dict"):
-                return Items(()) if factory.name == "list" else Table({})
-            return default if default is not ABSENT else UNKNOWN
-        return value
-
-    def _instance_attribute(self, owner: Instance, name: str) -> Value:
-        call = owner.call
-        stored = self._stores(owner, name)
-        if stored:
-            return choice(stored)
-        given = call.argument(name)
-        if given is not ABSENT and given is not UNKNOWN:
-            return given
-        local = self._class_of(call)
-        if local is not None:
-            index = self._field_index(local, name)
-            if index is not None and call.argument(name, index) is not ABSENT:
-                return call.argument(name, index)
-            found = self._class_attribute(local, name)
-            return Member(owner, name) if isinstance(found, Member) else found
-        return Member(owner, name)
-
-    def _field_index(self, owner: Class, name: str) -> int | None:
-        """The position of a dataclass field in its constructor."""
-        if "__init__" in owner.scope.bindings:
-            return None
-        fields = [
-            s.target.id
-            for s in owner.node.body
-            if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
-        ]
-        return fields.index(name) if name in fields else None
 
     def stores_on(self, owner: Value, name: str) -> list[Store]:
         """The assignments `x.name = …` whose `x` is `owner`."""
-        return [
-            store
-            for store in self.structure.attribute_stores.get(name, [])
-            if self.is_live(store.block) and _is_one_of(owner, self.evaluate(store.base, store.block))
-        ]
+        return self.attributes.stores_on(owner, name)
 
     def is_set_dynamically(self, owner: Value) -> bool:
         """Whether attributes of `owner` are set by names that cannot be told: `setattr(owner, key, value)`."""
-        for call in self.calls_by_written_name.get("setattr", []):
-            key = call.node.args[1] if len(call.node.args) == 3 else None
-            if not isinstance(key, ast.Constant) and call.live and _is_one_of(owner, call.positional(0)):
-                return True
-        return False
+        return self.attributes.is_set_dynamically(owner)
 
-    def _stores(self, owner: Value, name: str) -> list[Value]:
-        return [self._stored(store) for store in self.stores_on(owner, name)]
+    def option_value(self, parsed: ParsedArguments, name: str) -> Value:
+        """An option of a parsed command line: given, else its default, else UNKNOWN."""
+        return self.parsers.value(parsed, name)
 
-    def _stored(self, store: Store) -> Value:
-        return self.evaluate(store.value, store.block) if store.value is not None else UNKNOWN
-
-    # -- dicts and lists that grow ---------------------------------------------
-
-    @cached_property
-    def _mutations(self) -> dict[str, list[_Mutation]]:
-        table: dict[str, list[_Mutation]] = defaultdict(list)
-        for stores in self.structure.item_stores.values():
-            for store in stores:
-                if isinstance(store.base, ast.Name):
-                    entries = Table({store.key: self._stored(store)})
-                    table[store.base.id].append(_Mutation(store.position, store.block, entries=entries))
-        for method in ("update", "setdefault", "append", "extend"):
-            for call in self.calls_by_written_name.get(method, []):
-                if isinstance(call.node.func, ast.Attribute) and isinstance(call.node.func.value, ast.Name):
-                    table[call.node.func.value.id].append(_mutation(method, call))
-        return {name: sorted(found, key=lambda m: m.position) for name, found in table.items()}
-
-    def _mutated(
-        self, value: Value, name: str, binding: Binding, scope: Scope, block: Block | None, at: Position | None
-    ) -> Value:
-        if not isinstance(value, Table | Items) or name not in self._mutations:
-            return value
-        if len(self._mutations[name]) > _MAX_MUTATIONS:
-            return UNKNOWN
-        for mutation in self._mutations[name]:
-            if mutation.block.scope is not scope and self._shadowed(name, mutation.block.scope, scope):
-                continue
-            same = mutation.block.scope is scope
-            if same and not (binding.position < mutation.position and (at is None or mutation.position < at)):
-                continue
-            if not self.is_live(mutation.block):
-                continue
-            around = set(block.ancestors()) if block is not None else {scope.block}
-            value = _apply(value, mutation, certain=same and _plain(mutation.block) in around)
-        return value
-
-    def _shadowed(self, name: str, inner: Scope, outer: Scope) -> bool:
-        scope: Scope | None = inner
-        while scope is not None and scope is not outer:
-            if name in scope.bindings:
-                return True
-            scope = scope.parent
-        return scope is None
+    def class_default(self, call: Call, name: str) -> Value:
+        """What a class of the script that is called sets for a field of its own; ABSENT if it sets nothing."""
+        local = self.attributes.class_of(call)
+        value = self.attributes.class_attribute(local, name) if local is not None else ABSENT
+        return ABSENT if isinstance(value, Member) else value
 
     def entry_node(self, node: ast.expr, key: str, block: Block) -> ast.AST | None:
         """Where the entry `key` of a dict that is spread with `**` was written, if that can be told."""
@@ -613,12 +376,6 @@ class Resolver:
         return [option for base in owner.node.bases for option in options(self.evaluate(base, block))]
 
 
-def _plain(block: Block) -> Block:
-    """The block itself, or the one around it where a `with`, `finally` or `try-else` always runs through."""
-    while block.kind in ("with", "finally", "try-else") and block.parent is not None:
-        block = block.parent
-    return block
-
 
 def _excluded(binding: Block, use: Block) -> bool:
     """Whether a binding stands in the other branch of an `if` that the use stands in."""
@@ -631,54 +388,3 @@ def _unpack(whole: Value, index: int) -> Value:
     if isinstance(whole, Items) and index < len(whole.items):
         return whole.items[index]
     return UNKNOWN
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
-def _is_static(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in function.decorator_list)
-
-
-def _is_one_of(owner: Value, value: Value) -> bool:
-    for option in options(value):
-        if option is owner:
-            return True
-        if isinstance(option, Instance) and isinstance(owner, Instance) and option.call is owner.call:
-            return True
-        if isinstance(option, ParsedArguments) and isinstance(owner, ParsedArguments) and option == owner:
-            return True
-    return False
-
-
-def _mutation(method: str, call: Call) -> _Mutation:
-    at, block = position(call.node), call.block
-    if method == "append":
-        return _Mutation(at, block, items=Items((call.positional(0),)))
-    if method == "extend":
-        more = call.positional(0)
-        return _Mutation(at, block, items=more if isinstance(more, Items) else None, unknown=not isinstance(more, Items))
-    if method == "setdefault":
-        key = call.positional(0)
-        known = isinstance(key, Constant) and isinstance(key.value, str)
-        entries = Table({key.value: choice([call.positional(1)])}) if known else None  # type: ignore[attr-defined]
-        return _Mutation(at, block, entries=entries, unknown=not known)
-    entries = dict(call.keywords)
-    first = call.positional(0)
-    unknown = call.may_have_more or not (first is ABSENT or (isinstance(first, Table) and first.complete))
-    if isinstance(first, Table):
-        entries = {**first.entries, **entries}
-    return _Mutation(at, block, entries=Table(entries), unknown=unknown)
-
-
-def _apply(value: Value, mutation: _Mutation, *, certain: bool) -> Value:
-    if isinstance(value, Table):
-        entries = dict(value.entries)
-        for key, new in (mutation.entries.entries if mutation.entries else {}).items():
-            entries[key] = new if certain else choice([entries.get(key, ABSENT), new])
-        return Table(entries, value.complete and not mutation.unknown)
-    if isinstance(value, Items):
-        more = mutation.items.items if mutation.items else ()
-        return Items((*value.items, *more), value.complete and certain and not mutation.unknown)
-    return value

@@ -37,6 +37,14 @@ class Block:
             yield block
             block = block.parent
 
+    @property
+    def outermost(self) -> Block:
+        """This block, or the one around it where a `with`, `finally` or `else` of a `try` always runs through."""
+        block = self
+        while block.kind in ("with", "finally", "try-else") and block.parent is not None:
+            block = block.parent
+        return block
+
 
 @dataclass(slots=True, eq=False)
 class Binding:

@@ -79,9 +79,7 @@ class Config:
 
 def _always_runs(block: Block) -> bool:
     """Whether a statement runs whenever its function (or the script) does."""
-    while block.kind in ("with", "finally", "try-else") and block.parent is not None:
-        block = block.parent
-    return block.kind == "body"
+    return block.outermost.kind == "body"
 
 
 class Training:

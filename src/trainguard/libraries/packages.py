@@ -15,7 +15,6 @@ from typing import Any
 
 from trainguard.libraries.imports import DISTRIBUTIONS, NAMESPACES, SUBMODULES
 
-
 # Beside this module: `importlib.resources` would cost more to import than the file to read.
 _DATA = Path(__file__).with_name("packages.json")
 

@@ -58,7 +58,7 @@ def rule_summary(rule: Rule) -> str:
 def short_page(rule: Rule) -> str:
     """The page without examples, which takes no check to write."""
     preamble, sections = _sections(rule)
-    needs = ", ".join(text for need, text in _NEEDS.items() if need in rule.needs) or "nothing"
+    needs = ", ".join(text for need, text in _NEEDS.items() if need in rule.needs) or "a script or a job"
     parts = [f"# {rule.code} {rule.name}", f"**{rule.severity}** · area: {rule.area} · needs: {needs}", preamble]
     parts += [f"## {heading}\n\n{text}" for heading, text in sections.items()]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 
-# Shapes of access tokens, as JOB012 knows them. A source line is printed for its caret, not for its
-# token, so every line is masked, whichever rule points at it.
-#   hf_…: https://huggingface.co/docs/hub/security-tokens · sk-…: OpenAI and Anthropic API keys
-#   AKIA/ASIA…: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
-#   40 hexadecimal digits: a wandb API key · gh?_…: GitHub's token formats
+# Shapes of access tokens. A source line is printed for its caret, not for its token, so every line is
+# masked, whichever rule points at it; wider than what JOB012 calls a token, since a star too many does
+# no harm. Prefixes as in the issuers' documentation:
+#   hf_, api_org_: https://huggingface.co/docs/hub/security-tokens · sk-: OpenAI and Anthropic
+#   AKIA, ASIA: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+#   gh?_, github_pat_: GitHub · glpat-: GitLab · wandb_v1_ and 40 hexadecimal digits: Weights & Biases
+# and, without a prefix, 40 mixed characters (an AWS secret key) or 64 (a line of a PEM file).
+_MIXED = r"(?=[a-z/+\d]*[A-Z])(?=[A-Z/+\d]*[a-z])(?=[A-Za-z/+]*\d)"
 _TOKEN = re.compile(
-    r"(?<![A-Za-z0-9])(hf_|sk-|AKIA|ASIA|gh[pousr]_|github_pat_)[A-Za-z0-9_-]{12,}"
+    r"(?<![A-Za-z0-9])(hf_|api_org_|sk-|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|wandb_v1_)[A-Za-z0-9_-]{12,}"
     r"|(?<![A-Za-z0-9])()[0-9a-fA-F]{40}(?![A-Za-z0-9])"
+    rf"|(?<![A-Za-z0-9/+])(){_MIXED}(?:[A-Za-z0-9/+]{{40}}|[A-Za-z0-9/+]{{64}})(?![A-Za-z0-9/+])"
 )
-_LONG_RUN = re.compile(r"()[A-Za-z0-9+/=_-]{12,}")
+_LONG_RUN = re.compile(r"[A-Za-z0-9+/=_-]{12,}")
 
 
 def visible(text: str) -> str:
@@ -38,5 +42,5 @@ def masked(line: str, *, secret: bool = False) -> str:
 
 
 def _stars(match: re.Match[str]) -> str:
-    prefix = match[1] or ""
+    prefix = (match[1] if match.re is _TOKEN else "") or ""
     return prefix + "*" * (len(match[0]) - len(prefix))
