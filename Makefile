@@ -15,7 +15,7 @@ REQUIREMENTS := pyproject.toml constraints.txt
 READ_FOR_DEMO := trl
 READ_FOR_TESTS := transformers peft accelerate datasets huggingface_hub
 
-.PHONY: help demo test test-slow check format docs bench quiet fuzz clean
+.PHONY: help demo test test-slow check lint types imports pages format docs bench quiet fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,12 +30,21 @@ test: $(VENV)/dev.stamp ## the tests
 test-slow: $(VENV)/dev.stamp ## the tests that take minutes
 	@$(BIN)/python -m pytest -q -n $(JOBS) -m slow
 
-check: $(VENV)/dev.stamp ## lint, format, types, import rules, generated pages
+check: lint types imports pages ## lint, format, types, import rules, generated pages (-k to see all that is wrong)
+
+lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+
+types: $(VENV)/dev.stamp
 	@$(BIN)/mypy --strict src
+
+imports: $(VENV)/dev.stamp
 	@$(BIN)/lint-imports --no-logo
+
+pages: $(VENV)/dev.stamp
 	@$(BIN)/python scripts/generate_docs.py --check
+	@$(BIN)/python scripts/readme.py --check
 
 format: $(VENV)/dev.stamp ## let ruff put the code in order
 	@$(BIN)/ruff check --quiet --fix .
@@ -43,6 +52,7 @@ format: $(VENV)/dev.stamp ## let ruff put the code in order
 
 docs: $(VENV)/dev.stamp ## write the generated pages of docs/
 	@$(BIN)/python scripts/generate_docs.py
+	@$(BIN)/python scripts/readme.py
 
 bench: $(VENV)/dev.stamp $(VENV)/bench.stamp ## time trainguard, also against torch-preflight
 	@$(BIN)/python benchmarks/bench.py --torch-preflight $(VENV)/bench/bin/torch-preflight

@@ -26,7 +26,9 @@ from packaging.utils import canonicalize_name
 DATA = Path(__file__).parents[1] / "src/trainguard/libraries/packages.json"
 SEEDS = Path(__file__).with_name("packages_seeds.txt")
 BATCH = 24
-PLATFORMS = ("manylinux_2_39_x86_64", "manylinux_2_28_x86_64", "manylinux2014_x86_64", "linux_x86_64")
+# pip takes `--platform` literally: a wheel tagged for an older glibc than the ones named is not seen, and an older
+# release of the distribution would be taken in its place.
+PLATFORMS = (*(f"manylinux_2_{glibc}_x86_64" for glibc in range(39, 4, -1)), "manylinux2014_x86_64", "linux_x86_64")
 ENVIRONMENT = {
     "implementation_name": "cpython",
     "implementation_version": "3.12.8",
@@ -41,8 +43,8 @@ ENVIRONMENT = {
     "sys_platform": "linux",
 }
 
-# Distributions that offer no wheel, so that pip would have to run their build: requirements read in their
-# `setup.py` or `pyproject.toml`.
+# Distributions that offer no wheel, so that pip would have to run their build: requirements as their projects state
+# them (`setup.py` or `pyproject.toml` of the newest release).
 SOURCE_ONLY: Mapping[str, Sequence[str]] = {
     "antlr4-python3-runtime": (),
     "deepspeed": ("einops", "hjson", "msgpack", "ninja", "numpy", "packaging", "psutil", "py-cpuinfo", "pydantic",
@@ -57,7 +59,20 @@ SOURCE_ONLY: Mapping[str, Sequence[str]] = {
     "galore-torch": ("torch", "transformers", "datasets", "bitsandbytes", "evaluate", "lion-pytorch", "loguru",
                      "nvitop", "tensorly"),
     "sacremoses": ("regex", "click", "joblib", "tqdm"),
+    "docopt": (),
+    "fasttext": ("numpy", "pybind11", "setuptools"),
+    "gputil": (),
+    "jieba": (),
+    "langdetect": ("six",),
+    "llama-cpp-python": ("diskcache", "jinja2", "numpy", "typing-extensions"),
+    "openai-whisper": ("more-itertools", "numba", "numpy", "tiktoken", "torch", "tqdm", "triton"),
+    "pyspark": ("py4j",),
+    "torch-cluster": ("scipy",),
+    "torch-scatter": (),
+    "torch-sparse": ("scipy",),
     "wget": (),
+    "wikipedia": ("beautifulsoup4", "requests"),
+    "word2number": (),
     "gdown": ("beautifulsoup4", "filelock", "requests", "tqdm"),
 }  # fmt: skip
 

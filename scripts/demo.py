@@ -6,8 +6,10 @@ Exit code 0 when the flawed ones are found, each for its own reasons, and the cl
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,7 +52,9 @@ def main() -> int:
     for surprise in surprises:
         print(f"not as expected: {surprise}", file=sys.stderr)
     if not surprises:
-        print(f"\nAs expected: {len(flawed)} flawed and {len(clean)} clean jobs, a notebook, {len(scripts)} scripts of TRL.")
+        print(
+            f"\nAs expected: {len(flawed)} flawed and {len(clean)} clean jobs, a notebook, {len(scripts)} TRL scripts."
+        )
     return 1 if surprises else 0
 
 
@@ -74,7 +78,8 @@ def say(text: str) -> None:
 
 def show(*arguments: str) -> None:
     """Runs `trainguard` before the user's eyes."""
-    print(f"$ trainguard {' '.join(arguments)}", flush=True)
+    words = textwrap.wrap(shlex.join(("trainguard", *arguments)), 110, break_long_words=False, break_on_hyphens=False)
+    print("$ " + " \\\n    ".join(words), flush=True)
     subprocess.run([*COMMAND, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
 
 

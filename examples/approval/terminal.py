@@ -23,7 +23,9 @@ def render(shown: Sequence[Entry], *, colour: bool) -> str:
     lines = []
     for entry in shown:
         severity = f"{COLOURS.get(entry.severity, '')}{entry.severity}{RESET}" if colour else entry.severity
-        lines.append(" ".join(part for part in (severity, entry.title, f"({entry.place})" if entry.place else "") if part))
+        lines.append(
+            " ".join(part for part in (severity, entry.title, f"({entry.place})" if entry.place else "") if part)
+        )
         lines.append(f"    {entry.message}")
         if entry.fix:
             lines.append(f"    fix: {entry.fix}")

@@ -14,12 +14,13 @@ from itertools import count
 from json import loads
 from typing import Any
 
-from approval import Entry, entries, review
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
+
+from approval import Entry, entries, review
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_PENDING = 100
@@ -32,7 +33,10 @@ body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem aut
 </style></head>
 <body><h1>Jobs waiting for approval</h1>{jobs}</body></html>
 """
-HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'", "x-content-type-options": "nosniff"}
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "x-content-type-options": "nosniff",
+}
 
 
 def render(shown: Sequence[Entry]) -> str:
@@ -41,7 +45,9 @@ def render(shown: Sequence[Entry]) -> str:
     for entry in shown:
         place = f" ({escape(entry.place)})" if entry.place else ""
         fix = f"<br>fix: {escape(entry.fix)}" if entry.fix else ""
-        head = f'<strong class="{escape(entry.severity)}">{escape(entry.severity)}</strong> {escape(entry.title)}{place}'
+        head = (
+            f'<strong class="{escape(entry.severity)}">{escape(entry.severity)}</strong> {escape(entry.title)}{place}'
+        )
         items.append(f"<li>{head}<br>{escape(entry.message)}{fix}</li>")
     return f"<ul>{''.join(items)}</ul>" if items else "<p>preflight has nothing to say</p>"
 

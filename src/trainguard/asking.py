@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 
-from trainguard.facts.job import JobFacts, with_pep723
+from trainguard.facts.job import read_job, with_pep723
 from trainguard.findings import Finding, InternalError, Severity
 from trainguard.rules.base import Need, Rule, Subject
 
@@ -92,8 +92,8 @@ def _missing(rule: Rule, subject: Subject, without_job: Subject | None) -> Need 
         return "script"
     if "job" in rule.needs and subject.job is None:
         return "job"
-    if "dependencies" in rule.needs and subject.job is None and without_job is None:
-        return "dependencies"
+    if "dependencies" in rule.needs and without_job is None:
+        return None if subject.job is not None and subject.dependencies_stated else "dependencies"
     return None
 
 
@@ -102,7 +102,8 @@ def _without_job(subject: Subject) -> Subject | None:
     script = subject.script
     if subject.job is not None or script is None or script.pep723 is None or script.pep723.dependencies is None:
         return None
-    return replace(subject, job=with_pep723(JobFacts(script=script.text, script_kind="inline"), script.pep723))
+    job = replace(read_job({"script": script.text}), script_kind="inline")
+    return replace(subject, job=with_pep723(job, script.pep723))
 
 
 def _with_severity(finding: Finding, options: Options) -> Finding:

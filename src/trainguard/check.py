@@ -50,9 +50,16 @@ class _Task:
     job: JobFacts | None = None
     script_file: Literal["found", "missing"] | None = None
     from_file: bool = False
+    from_flags: bool = False
     answers: Answers = field(default_factory=Answers)
     notes: list[str] = field(default_factory=list)
     unreadable: str | None = None
+
+    def subject(self, script: ScriptFacts | None = None) -> Subject:
+        """What the rules are asked about. Flags that name no package do not say that there are none."""
+        job = self.job
+        stated = not self.from_flags or (job is not None and (job.dependencies_given or job.image_given))
+        return Subject(script=script, job=job, script_file=self.script_file, dependencies_stated=stated)
 
     def report(self) -> Report:
         texts = {key: text for source in self.sources for key, text in source.texts().items()}
@@ -174,6 +181,7 @@ def _script_task(
         task.job = replace(read_job({**arguments, "script": source.text}), script_kind="inline")
         task.arguments = [task.job.script_args or ()]
         task.script_file = "found"
+        task.from_flags = True
     return task
 
 
@@ -291,12 +299,12 @@ def _ask_plain(task: _Task, rules: list[Rule], options: Options) -> list[Subject
     version = task.job.python_version if task.job is not None else DEFAULT_PYTHON
     for source, arguments in zip(task.sources, task.arguments, strict=True):
         script = ScriptFacts(source, arguments=arguments, python_version=version)
-        subject = Subject(script=script, job=task.job, script_file=task.script_file)
+        subject = task.subject(script)
         task.answers.add(ask(rules, subject, options))
         task.answers.findings += _cut_short(script)
         subjects.append(subject)
     if not task.sources and task.job is not None:
-        subject = Subject(job=task.job, script_file=task.script_file)
+        subject = task.subject()
         task.answers.add(ask(rules, subject, options))
         subjects.append(subject)
     return subjects
@@ -369,7 +377,7 @@ def _ask_python(task: _Task, rules: list[Rule], engine: _Engine, options: Option
             failed = InternalError(origin="facts.diagnostics", message=message, traceback=traceback.format_exc())
             task.answers.errors.append(failed)
             return
-        task.answers.add(ask(rules, Subject(script=script, job=task.job), options))
+        task.answers.add(ask(rules, task.subject(script), options))
 
 
 def _suppress(task: _Task, known: Any, options: Options) -> None:

@@ -214,14 +214,6 @@ class Report:
     unreadable: str | None = None
     sources: Mapping[tuple[str | None, int | None], str] = field(default_factory=dict, repr=False, compare=False)
 
-    def line_at(self, where: Location) -> str | None:
-        """The source line that `where` points at, without its line end; None where it is not known."""
-        text = self.sources.get((where.path, where.cell))
-        if text is None or where.line is None:
-            return None
-        lines = text.split("\n")
-        return lines[where.line - 1].rstrip("\r") if 0 < where.line <= len(lines) else None
-
     def count(self, severity: Severity) -> int:
         return sum(finding.severity == severity for finding in self.findings)
 

@@ -85,7 +85,7 @@ def test_what_is_not_brought(declared: str, absent: set[str]) -> None:
         ("unsloth", {"trl", "peft", "bitsandbytes", "transformers", "torch"}),
         ("lightning", {"torch", "torchmetrics", "pytorch-lightning"}),
         ("sentence-transformers", {"transformers", "torch", "scikit-learn"}),
-        ("bitsandbytes", {"torch"}),
+        ("bitsandbytes", {"torch", "numpy"}),
         ("flash-attn", {"torch", "einops"}),
         ("deepspeed", {"torch", "einops", "psutil"}),
         ("torchvision", {"torch", "pillow", "numpy"}),

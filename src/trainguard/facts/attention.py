@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trainguard.facts.calls import Call
 from trainguard.facts.script import ScriptFacts
 from trainguard.facts.structure import Block
-from trainguard.facts.values import ABSENT, UNKNOWN, Constant, Table, Value, choice, options
+from trainguard.facts.values import ABSENT, UNKNOWN, Constant, Partial, Table, Value, choice, options
 from trainguard.findings import Location
 
 _ARGUMENTS = ("attn_implementation", "_attn_implementation")
@@ -29,8 +29,9 @@ def attention_requests(script: ScriptFacts) -> Iterator[AttentionRequest]:
     """All live places: arguments of calls, nested dicts of model options, and assignments to a configuration."""
     if not script.mentions & {*_ARGUMENTS, _OLD_ARGUMENT}:
         return
+    partials = "partial" in script.mentions
     for call in script.calls:
-        if call.node.keywords and call.live:
+        if (call.node.keywords or partials) and call.live and call.written_name not in ("dict", "partial", "update"):
             for name, value in _given(call):
                 yield AttentionRequest(value, call.argument_location(name), call.block)
     for name in _ARGUMENTS:
@@ -42,7 +43,7 @@ def attention_requests(script: ScriptFacts) -> Iterator[AttentionRequest]:
 
 def _given(call: Call) -> Iterator[tuple[str, Value]]:
     written = {keyword.arg for keyword in call.node.keywords}
-    if not written & {*_ARGUMENTS, *_NESTED, _OLD_ARGUMENT, None}:
+    if not written & {*_ARGUMENTS, *_NESTED, _OLD_ARGUMENT, None} and not isinstance(call.callee, Partial):
         return
     for name in _ARGUMENTS:
         if name in call.keywords:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import ast
 
+from trainguard.facts.calls import Call
 from trainguard.facts.resolver import Resolver
 from trainguard.facts.structure import Block, Scope
-from trainguard.facts.values import truth
+from trainguard.facts.values import ABSENT, truth
 
 # Words of the tests that single out one process of several: on one process they hold.
 _MAIN_PROCESS = ("main_process", "rank", "process_zero", "process_index")
+# Calls that run the functions they are given; others may keep them for later (`signal.signal`, `set_defaults`).
+_RUNS_ARGUMENTS = {"map", "filter", "Thread", "Process", "notebook_launcher", "spawn", "submit", "run", "partial"}
 # How many calls deep a function is followed to the script's own statements.
 _MAX_CALLS = 12
 
@@ -55,7 +58,22 @@ def _is_called(scope: Scope, resolver: Resolver, seen: frozenset[Scope]) -> bool
     parent = scope.parent.node if scope.parent is not None else None
     if isinstance(parent, ast.ClassDef) and name in ("__init__", "__post_init__"):
         name = parent.name
-    return any(_runs(call.block, resolver, seen) for call in resolver.calls_by_written_name.get(name, ()))
+    if any(_runs(call.block, resolver, seen) for call in resolver.calls_by_written_name.get(name, ())):
+        return True
+    return any(_hands_over(call, name) and _runs(call.block, resolver, seen) for call in resolver.calls)
+
+
+def _hands_over(call: Call, name: str) -> bool:
+    """Whether a call runs the function `name`, which it is given: a trainer its metric, `map` its function."""
+    if call.written_name not in _RUNS_ARGUMENTS and not call.written_name.endswith("Trainer"):
+        return False
+    for argument in (*call.node.args, *call.node.keywords):
+        keyword = argument.arg if isinstance(argument, ast.keyword) else None
+        value = argument.value if isinstance(argument, ast.keyword) else argument
+        parts = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
+        if any(isinstance(part, ast.Name) and part.id == name for part in parts):
+            return keyword != "compute_metrics" or call.argument("eval_dataset") is not ABSENT
+    return False
 
 
 def _entered(block: Block, resolver: Resolver) -> bool:

@@ -12,22 +12,33 @@ if TYPE_CHECKING:
     from trainguard.facts.script import ScriptFacts
 
 # Names whose use means that one process starts others, or one program drives several GPUs.
-_STARTERS = {"notebook_launcher", "debug_launcher", "spawn", "start_processes", "elastic_launch", "Process", "Pool"}
-_STARTERS |= {"ProcessPoolExecutor", "ThreadPoolExecutor", "Thread", "start_multi_process_pool", "encode_multi_process"}
-_STARTERS |= {"DataParallel", "dispatch_model", "infer_auto_device_map", "init_inference", "parallelize", "MirroredStrategy"}
-_STARTERS |= {"load_checkpoint_and_dispatch", "execv", "execve", "execvp", "execvpe", "posix_spawn", "fork", "TorchTrainer"}
+_STARTERS = frozenset(
+    {"notebook_launcher", "debug_launcher", "spawn", "start_processes", "elastic_launch", "Process", "Pool",
+     "ProcessPoolExecutor", "ThreadPoolExecutor", "Thread", "start_multi_process_pool", "encode_multi_process",
+     "DataParallel", "dispatch_model", "infer_auto_device_map", "init_inference", "parallelize",
+     "MirroredStrategy", "load_checkpoint_and_dispatch", "execv", "execve", "execvp", "execvpe", "posix_spawn",
+     "fork", "TorchTrainer"}
+)  # fmt: skip
 _PARALLEL_ATTRIBUTES = {"model_parallel", "is_parallelizable"}
 # Packages that take every GPU by themselves, or whose programs are started in their own way.
-_PACKAGES = {"ray", "dask", "jax", "tensorflow", "keras", "lightning", "pytorch_lightning", "colossalai", "horovod", "sglang"}
-_PACKAGES |= {"lmdeploy", "fabric", "composer", "nemo", "torchtune", "llamafactory", "axolotl", "swift", "megatron", "torchtitan"}
+_PACKAGES = frozenset(
+    {"ray", "dask", "jax", "tensorflow", "keras", "lightning", "pytorch_lightning", "colossalai", "horovod",
+     "sglang", "lmdeploy", "fabric", "composer", "nemo", "torchtune", "llamafactory", "axolotl", "swift",
+     "megatron", "torchtitan"}
+)  # fmt: skip
 _LAUNCH_MODULES = ("torch.distributed.run", "torch.distributed.launch", "accelerate.commands", "deepspeed.launcher")
 # Arguments that spread one program over several GPUs when they are above 1.
-_COUNTS = {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "vllm_tensor_parallel_size", "tp_size"}
-_COUNTS |= {"dp_size", "num_gpus", "n_gpus", "gpus", "num_processes", "nproc_per_node", "max_memory", "device_ids"}
-_COUNTS |= {"tp_plan", "target_devices", "with_rank"}
+_COUNTS = frozenset(
+    {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "vllm_tensor_parallel_size",
+     "tp_size", "dp_size", "num_gpus", "n_gpus", "gpus", "num_processes", "nproc_per_node", "max_memory",
+     "device_ids", "tp_plan", "target_devices", "with_rank"}
+)  # fmt: skip
 # Programs that a script may run beside its work without starting more of it.
-_HARMLESS = {"pip", "pip3", "uv", "apt", "apt-get", "nvidia-smi", "git", "hf", "huggingface-cli", "wandb", "ls", "df", "cat"}
-_HARMLESS |= {"free", "mkdir", "cp", "mv", "rm", "tar", "unzip", "wget", "curl", "echo", "which", "du", "lscpu", "env", "sync"}
+_HARMLESS = frozenset(
+    {"pip", "pip3", "uv", "apt", "apt-get", "nvidia-smi", "git", "hf", "huggingface-cli", "wandb", "ls", "df",
+     "cat", "free", "mkdir", "cp", "mv", "rm", "tar", "unzip", "wget", "curl", "echo", "which", "du", "lscpu",
+     "env", "sync"}
+)  # fmt: skip
 
 
 def may_use_several_gpus(script: ScriptFacts) -> bool:
@@ -39,7 +50,7 @@ def may_use_several_gpus(script: ScriptFacts) -> bool:
         return True
     if not _PARALLEL_ATTRIBUTES.isdisjoint(script.structure.attribute_stores):
         return True
-    if any(node.value.startswith("cuda:") and node.value != "cuda:0" for node in script.structure.strings):
+    if any(str(node.value).startswith("cuda:") and node.value != "cuda:0" for node in script.structure.strings):
         return True
     if script.may_contain("device_map", "parallel", "launch", "spawn", "Process", "subprocess"):
         return True
@@ -77,14 +88,19 @@ def _spreads_over_gpus(value: Value) -> bool:
             continue
         if isinstance(option, Table) and option.complete and set(option.entries) == {""}:
             continue
-        if isinstance(option, Constant) and (isinstance(option.value, int) or str(option.value).startswith(("cuda", "cpu"))):
+        if isinstance(option, Constant) and (
+            isinstance(option.value, int) or str(option.value).startswith(("cuda", "cpu"))
+        ):
             continue
         return True
     return False
 
 
 def _is_one(value: Value) -> bool:
-    return all(isinstance(option, Constant) and option.value in (0, 1, None) and option.value is not True for option in options(value))
+    return all(
+        isinstance(option, Constant) and option.value in (0, 1, None) and option.value is not True
+        for option in options(value)
+    )
 
 
 def _runs_a_program(call: Call) -> bool:

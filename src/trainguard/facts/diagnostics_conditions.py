@@ -45,8 +45,16 @@ def is_unjudged(statement: ast.stmt, scope: Scope, tree: Tree) -> bool:
         return True
     if any(isinstance(n, ast.NamedExpr) for test in tests for n in ast.walk(test)):
         return True
+    if isinstance(tree.parents.get(scope), ast.ClassDef) and all(_asks_for_none(test) for test in tests):
+        return True  # optional parameters of a method, of which its callers give one or the other
     asked = names_in(*tests)
     return any(asked & names_in(test) for test in _settling_tests(statement, scope, tree))
+
+
+def _asks_for_none(test: ast.expr) -> bool:
+    if isinstance(test, ast.BoolOp):
+        return all(map(_asks_for_none, test.values))
+    return isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.IsNot)
 
 
 def _tests(statement: ast.If) -> list[ast.expr]:

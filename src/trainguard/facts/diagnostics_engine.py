@@ -99,17 +99,7 @@ def _ask_together(
 ) -> dict[int, tuple[EngineMessage, ...]]:
     """Answers by index, fewer than there are texts if the server died on one of them."""
     answers: dict[int, tuple[EngineMessage, ...]] = {}
-    try:
-        server = subprocess.Popen(
-            [binary, "server"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=_ENVIRONMENT,
-            env=_environment_variables(),
-        )
-    except OSError as error:
-        raise EngineError(f"the type checker ty cannot be started: {error}; reinstall it with `pip install ty`") from error
+    server = _started(binary)
     deadline = threading.Timer(_SINGLE_TIMEOUT_SECONDS if len(texts) == 1 else _BATCH_TIMEOUT_SECONDS, server.kill)
     deadline.daemon = True
     deadline.start()
@@ -139,6 +129,24 @@ def _ask_together(
         with suppress(OSError):
             server.stdin.close()
     return answers
+
+
+def _started(binary: str) -> subprocess.Popen[bytes]:
+    # subprocess.DEVNULL would open the null device for writing, and this opens nothing for writing.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        return subprocess.Popen(
+            [binary, "server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=nothing,
+            cwd=_ENVIRONMENT,
+            env=_environment_variables(),
+        )
+    except OSError as error:
+        raise EngineError(f"the type checker ty cannot be started: {error}; reinstall it with `pip install ty`") from error
+    finally:
+        os.close(nothing)
 
 
 def _environment_variables() -> dict[str, str]:

@@ -25,20 +25,24 @@ from trainguard.facts.syntax import parse
 _MAX_LINES = 10_000
 _MAX_CHARACTERS = 1_000_000
 _MAX_DEPTH = 250
-_MAX_DIAGNOSTICS = 200
+_MAX_MESSAGES = 1_000
 
 
 # Trees take 200 times the memory of their text (measured), and two batches are in memory at a time.
-_BATCH_SCRIPTS = 32
-_BATCH_CHARACTERS = 200_000
+_BATCH_SCRIPTS = 64
+_BATCH_CHARACTERS = 400_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A source that the engine is asked about; `tree` is None where this interpreter cannot read it."""
+    """A source that the engine is asked about.
+
+    `tree` is None where this interpreter cannot read it, and `error` then what it says of it.
+    """
 
     text: str
     tree: Tree | None
+    error: Diagnostic | None = None
 
 
 _Result: TypeAlias = list[Diagnostic] | EngineError
@@ -104,7 +108,10 @@ def _judged(
             results.append(item)
             continue
         answer = next(remaining)
-        results.append(answer if isinstance(answer, EngineError) else _judge(item, answer, version))
+        if not isinstance(answer, EngineError):
+            results.append(_judge(item, answer, version))
+        else:
+            results.append([item.error] if item.error is not None else answer)
     return results
 
 
@@ -129,7 +136,21 @@ def _prepare(source: str) -> _Prepared | list[Diagnostic]:
     if too_deep or tree.depth > _MAX_DEPTH:
         return []
     # What cannot be read even with its newer parts masked is broken, or newer still: only the engine can tell.
-    return _Prepared(text, tree if syntax.error is None else None)
+    return _Prepared(text, tree) if syntax.error is None else _Prepared(text, None, _own_syntax_error(syntax.error))
+
+
+def _own_syntax_error(error: str) -> Diagnostic | None:
+    """This interpreter's opinion, for a text that the engine does not survive."""
+    matched = re.fullmatch(r"(.*) \(<unknown>, line (\d+)\)", error)
+    if matched is None:
+        return None
+    line = int(matched[2])
+    return Diagnostic(
+        kind="syntax-error",
+        message=f"Python cannot parse this script, so nothing of it runs: {matched[1]} (line {line}); correct the line",
+        line=line,
+        column=1,
+    )
 
 
 def _judge(prepared: _Prepared, messages: Sequence[EngineMessage], version: tuple[int, int]) -> list[Diagnostic]:
@@ -140,10 +161,17 @@ def _judge(prepared: _Prepared, messages: Sequence[EngineMessage], version: tupl
         return [_syntax_error(broken, version)]
     if (tree := prepared.tree) is None:
         return []
-    found = [_translated(message, tree, version) for message in messages]
+    found = [_translated(message, tree, version) for message in messages[:_MAX_MESSAGES]]
     found += [*possibly_unbound(tree), *certain_exceptions(tree)]
-    unique = {(d.kind, d.line, d.column): d for d in found if d is not None}
-    return sorted(unique.values(), key=lambda d: (d.line, d.column, d.kind))[:_MAX_DIAGNOSTICS]
+    unique: dict[tuple[object, ...], Diagnostic] = {}
+    for diagnostic in sorted((d for d in found if d is not None), key=lambda d: (d.line, d.column, d.kind)):
+        # Of an undefined name the first read says all.
+        once = diagnostic.kind == "undefined-name"
+        unique.setdefault(
+            (diagnostic.kind, diagnostic.subject) if once else (diagnostic.kind, diagnostic.line, diagnostic.column),
+            diagnostic,
+        )
+    return list(unique.values())
 
 
 def _translated(message: EngineMessage, tree: Tree, version: tuple[int, int]) -> Diagnostic | None:

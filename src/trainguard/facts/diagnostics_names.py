@@ -14,6 +14,8 @@ _UNRESOLVED = re.compile(r"Name `(?P<name>\w+)` used when not defined")
 
 # Put there by IPython, Databricks, line_profiler, gettext and `site`, not by the script.
 _FROM_OUTSIDE = {"get_ipython", "display", "In", "Out", "dbutils", "spark", "sc", "profile", "_", "WindowsError"}
+# An author who silences Pyflakes here (F821, F823) knows of the name.
+_NOQA = re.compile(r"#\s*noqa(?!:)|#\s*noqa:.*\bF82[13]\b", re.IGNORECASE)
 _NAME_ERRORS = frozenset({"NameError", "UnboundLocalError"})
 _VERSION_TEST = re.compile(r"PY2|PY3|version|python_2|platform")
 
@@ -26,8 +28,7 @@ def name_diagnostic(message: EngineMessage, tree: Tree, python_version: tuple[in
     if matched is None or use is None or _may_exist(use, tree, python_version):
         return None
     scope = tree.scope(use)
-    bindings = _visible_bindings(use.id, scope, tree)
-    if bindings:
+    if bindings := tree.bindings(scope).get(use.id, []):
         return _before_assignment(use, scope, bindings, place, tree)
     if tree.has_star_import or tree.makes_names_at_run_time or _bound_around(use.id, scope, tree):
         return None
@@ -46,7 +47,11 @@ def name_diagnostic(message: EngineMessage, tree: Tree, python_version: tuple[in
 
 def _may_exist(use: ast.Name, tree: Tree, python_version: tuple[int, int]) -> bool:
     name = use.id
-    if name in _FROM_OUTSIDE or (name.startswith("__") and name.endswith("__")) or not isinstance(use.ctx, ast.Load):
+    if _NOQA.search(tree.line(use.lineno)):
+        return True
+    if name in _FROM_OUTSIDE or (name.startswith("__") and name.endswith("__")):
+        return True
+    if not isinstance(use.ctx, ast.Load) and not isinstance(tree.parents.get(use), ast.AugAssign):
         return True
     if tree.handled(use, _NAME_ERRORS, broad=_is_probe(use, tree)):
         return True
@@ -88,14 +93,9 @@ def _is_unevaluated_annotation(
     return annotated and (local or postponed)
 
 
-def _visible_bindings(name: str, scope: Scope, tree: Tree) -> list[Binding]:
-    """The bindings of the scope that a read of `name` in `scope` must find: its own."""
-    return tree.bindings(scope).get(name, [])
-
-
 def _bound_around(name: str, scope: Scope, tree: Tree) -> bool:
     """Whether an outer scope binds the name: by the time that this code runs it may be there."""
-    if any(name in declared.names for declared in tree.nodes if isinstance(declared, ast.Global | ast.Nonlocal)):
+    if name in tree.rebound_elsewhere:
         return True
     outer: ast.AST = scope
     while not isinstance(outer, ast.Module):
@@ -172,14 +172,15 @@ def _global_hint(name: str, scope: Scope, tree: Tree) -> str:
 
 
 def _known_names(tree: Tree) -> set[str]:
-    names = {node.id for node in tree.nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    names = {name for name, nodes in tree.names.items() if any(not isinstance(n.ctx, ast.Load) for n in nodes)}
     return names | set(tree.bindings(tree.module)) | {n for n in dir(builtins) if not n.startswith("_")}
 
 
 def _similar(name: str, tree: Tree) -> str | None:
     import difflib
 
-    return next(iter(difflib.get_close_matches(name, sorted(_known_names(tree)), n=1, cutoff=0.8)), None)
+    known = sorted(_known_names(tree) - {name})
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.8)), None)
 
 
 # Names by which these modules are imported throughout their own documentation.

@@ -15,9 +15,10 @@ from trainguard.facts.diagnostics_conditions import enumerates_all, is_always_tr
 from trainguard.facts.diagnostics_tree import FUNCTIONS, TRIES, Scope, Tree, dotted, leaves, names_in
 from trainguard.facts.diagnostics_unconditional import unconditional
 
-# After these a block surely goes on; of other calls at its end we cannot tell (`usage()`, `ctx.fail()`).
-_RETURNING_CALLS = {"print", "print_exc", "warn", "info", "warning", "error", "debug", "exception", "log", "append",
-                    "write", "add", "update", "sleep", "format_exc", "log_warning", "echo", "flush"}  # fmt: skip
+# After these a block surely goes on; of other calls at its end we cannot tell (`usage()`, `parser.error()`).
+_RETURNING_CALLS = {"print", "traceback.print_exc", "warnings.warn", "time.sleep", "sleep", "gc.collect"}
+_LOGGERS = {"logger", "logging", "log", "LOGGER", "LOG", "_logger"}
+_RETURNING_METHODS = {"append", "write", "add", "update", "flush"}
 _NAME_ERRORS = frozenset({"NameError", "UnboundLocalError"})
 
 
@@ -131,7 +132,9 @@ def _goes_on(block: Sequence[ast.stmt]) -> bool:
         return True
     last = block[-1]
     if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
-        return (dotted(last.value.func) or "").rpartition(".")[2] in _RETURNING_CALLS
+        name = dotted(last.value.func) or ""
+        base, _, method = name.rpartition(".")
+        return name in _RETURNING_CALLS or method in _RETURNING_METHODS or base.rpartition(".")[2] in _LOGGERS
     return isinstance(last, ast.Pass | ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr)
 
 

@@ -89,12 +89,17 @@ class Tree:
         return frozenset(name for name, nodes in mentions if any(not isinstance(n.ctx, ast.Load) for n in nodes))
 
     @cached_property
-    def _by_line(self) -> dict[int, list[ast.AST]]:
-        table: dict[int, list[ast.AST]] = {}
+    def _by_place(self) -> dict[tuple[int, int, int | None, int | None], list[ast.AST]]:
+        table: dict[tuple[int, int, int | None, int | None], list[ast.AST]] = {}
         for node in self.nodes:
-            if isinstance(node, ast.expr | ast.stmt):
-                table.setdefault(node.lineno, []).append(node)
+            if isinstance(node, ast.expr | ast.stmt | ast.keyword):
+                place = (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
+                table.setdefault(place, []).append(node)
         return table
+
+    def line(self, number: int) -> str:
+        """The text of a line, counted from 1."""
+        return self._lines[number - 1] if number <= len(self._lines) else ""
 
     def column(self, node: ast.expr | ast.stmt) -> int:
         """`ast` counts columns in UTF-8 bytes."""
@@ -104,19 +109,17 @@ class Tree:
         return self._characters(node.end_lineno or node.lineno, node.end_col_offset or 0) + 1
 
     def _characters(self, line: int, offset: int) -> int:
-        text = self._lines[line - 1] if line <= len(self._lines) else ""
-        return offset if text.isascii() else len(text.encode("utf-8", "surrogatepass")[:offset].decode("utf-8", "ignore"))
+        text = self.line(line)
+        return offset if text.isascii() else len(text.encode("utf-8", "ignore")[:offset].decode("utf-8", "ignore"))
+
+    def _bytes(self, line: int, column: int) -> int:
+        text = self.line(line)[: column - 1]
+        return len(text) if text.isascii() else len(text.encode("utf-8", "ignore"))
 
     def at(self, line: int, column: int, end_line: int, end_column: int) -> list[ast.AST]:
         """The nodes that cover exactly this place, outermost first."""
-        return [
-            node
-            for node in self._by_line.get(line, ())
-            if isinstance(node, ast.expr | ast.stmt)
-            and node.end_lineno == end_line
-            and self.column(node) == column
-            and self.end_column(node) == end_column
-        ]
+        place = (line, self._bytes(line, column), end_line, self._bytes(end_line, end_column))
+        return self._by_place.get(place, [])
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         while (parent := self.parents.get(node)) is not None:

@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 from trainguard.facts.diagnostics import Diagnostic, Kind
 from trainguard.facts.diagnostics_engine import EngineMessage
-from trainguard.facts.diagnostics_tree import FUNCTIONS, SCOPES, Function, Tree, dotted
+from trainguard.facts.diagnostics_tree import FUNCTIONS, LOOPS, SCOPES, Function, Tree, dotted
 
 _MAX_STEPS = 40
 
 _PLAIN_TYPE = re.compile(
-    r"(None|int|float|complex|bool|str|bytes|Literal\[.*\]|(list|dict|tuple|set|frozenset)\[.*\])"
+    r"(None|int|float\*?|complex\*?|bool|str|bytes|Literal\[.*\]|(list|dict|tuple|set|frozenset)\[.*\])"
 )
 # Functions that refuse a wrong argument as soon as they are called.
 _STRICT_CALLABLES = {"len", "abs", "sum", "range", "int.__new__", "float.__new__", "min", "max", "round"}
@@ -235,7 +235,7 @@ def _plain(kind: str) -> bool:
 
 
 def _shown(kind: str) -> str:
-    return f"`{kind[8:-1] if kind.startswith('Literal[') else kind}`"
+    return f"`{kind[8:-1] if kind.startswith('Literal[') else kind.rstrip('*')}`"
 
 
 def _operation(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
@@ -255,6 +255,9 @@ def _operation(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
         kinds = kinds * 2  # "between two objects of type `list[int]`"
     if not all(map(_plain, kinds)) or not all(is_certain(operand, tree) for operand in operands):
         return None
+    # Of `x += 1` ty names the one member of a union that fails, so the others have to be ruled out here.
+    if isinstance(node, ast.AugAssign) and not _first_value_is_none(node, tree):
+        return None
     shown = [
         f"{_shown(kind)}" if isinstance(operand, ast.Constant) else f"`{ast.unparse(operand)}` ({_known(kind)})"
         for operand, kind in zip(operands, kinds, strict=False)
@@ -267,6 +270,15 @@ def _operation(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
 
 def _named(node: ast.expr, kind: str) -> str:
     return f"`{ast.unparse(node)}`" if isinstance(node, ast.Constant) else f"`{ast.unparse(node)}` ({_known(kind)})"
+
+
+def _first_value_is_none(node: ast.AugAssign, tree: Tree) -> bool:
+    """Whether the variable has been None, or a literal, and nothing else where it is first added to."""
+    if not isinstance(node.target, ast.Name) or any(isinstance(parent, LOOPS) for parent in tree.ancestors(node)):
+        return False
+    bindings = tree.bindings(tree.scope(node)).get(node.target.id, [])
+    earlier = [tree.parents.get(binding.node) for binding in bindings if binding.line < node.lineno]
+    return len(earlier) == 1 and isinstance(earlier[0], ast.Assign) and isinstance(earlier[0].value, ast.Constant)
 
 
 def _known(kind: str) -> str:
@@ -353,6 +365,8 @@ def _unpacking(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
     matched = re.match(r"(Too many|Not enough) values to unpack: Expected (\d+)", message.text)
     assign = next((n for n in (node, *tree.ancestors(node)) if isinstance(n, ast.stmt)), None)
     if matched is None or not isinstance(assign, ast.Assign) or not is_certain(assign.value, tree):
+        return None
+    if node not in (assign, *assign.targets, assign.value):  # a loop variable of a comprehension
         return None
     return f"{matched[1].lower()} values to unpack into {matched[2]} names; make both sides the same length"
 

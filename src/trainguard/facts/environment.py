@@ -32,7 +32,8 @@ def script_variables(script: ScriptFacts) -> frozenset[str] | None:
             found.add(name)
     for call in script.calls:
         if call.written_name in ("setdefault", "putenv", "setenv") and call.live:
-            found |= {name} if (name := text(call.positional(0))) else set()
+            given = text(call.positional(0))
+            found |= {given} if given else set()
         elif call.path == "os.environ.update" and call.live:
             found |= call.keywords.keys()
             for option in options(call.positional(0)):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _MAX_CALLS = 6
 _EXISTENCE_TESTS = {"exists", "isfile", "isdir", "is_file", "is_dir", "listdir", "glob", "iterdir", "file_exists"}
+# Methods that leave a mark on what they are called on.
+_MARKING = {"append", "add", "extend", "update", "set", "put", "write", "write_text", "setdefault"}
 _CHECKING_NAMES = ("verify", "check", "assert", "ensure", "validate")
 
 
@@ -110,7 +112,9 @@ def _handler_swallow(script: ScriptFacts, handler: Handler) -> Swallow:
     return Swallow(node, handler.statement, tuple(node.body), handler.block, where, written, handler)
 
 
-def _at_with(script: ScriptFacts, statement: ast.With | ast.AsyncWith, block: Block) -> Literal["through", "unknown"] | Swallow:
+def _at_with(
+    script: ScriptFacts, statement: ast.With | ast.AsyncWith, block: Block
+) -> Literal["through", "unknown"] | Swallow:
     for call in calls_in(script, [item.context_expr for item in statement.items]):
         if call.name != "suppress" or call.package not in ("contextlib", None):
             continue
@@ -131,7 +135,8 @@ def _is_told_later(script: ScriptFacts, handler: Handler, returns: bool) -> bool
     block = handler.block
     for around in block.ancestors():
         if around.kind == "loop" and isinstance(around.owner, ast.While) and around.parent is not None:
-            if truth(script.resolver.evaluate(around.owner.test, around.parent)):
+            endless = truth(script.resolver.evaluate(around.owner.test, around.parent))
+            if endless:
                 return True
     marked = _names_marked(handler.node)
     if _raises_after(script, handler.statement, block, marked) or marked & _names_that_fail(script, handler):
@@ -155,8 +160,7 @@ def _names_marked(handler: ast.ExceptHandler) -> set[str]:
         elif isinstance(node, ast.AugAssign):
             names |= _mentioned(node.target) - {"self"}
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("append", "add", "extend", "update", "set", "put", "write", "write_text", "setdefault"):
-                names |= _mentioned(node.func.value) - {"self"}
+            names |= _mentioned(node.func.value) - {"self"} if node.func.attr in _MARKING else set()
     return names
 
 
@@ -216,11 +220,12 @@ def _names_that_fail(script: ScriptFacts, handler: Handler) -> set[str]:
             continue
         if isinstance(node, ast.Call) and _written(node) in ("exit", "_exit", "SystemExit", "Exit"):
             names |= set().union(*(_mentioned(argument) for argument in node.args), set())
-        elif isinstance(node, ast.Assert):
-            names |= _mentioned(node.test)
-        elif isinstance(node, ast.If) and any(
-            isinstance(inner, ast.Raise) or (isinstance(inner, ast.Call) and _written(inner) in ("exit", "_exit"))
-            for inner in ast.walk(node)
+        elif isinstance(node, ast.Assert) or (
+            isinstance(node, ast.If)
+            and any(
+                isinstance(inner, ast.Raise) or (isinstance(inner, ast.Call) and _written(inner) in ("exit", "_exit"))
+                for inner in ast.walk(node)
+            )
         ):
             names |= _mentioned(node.test)
     return names
@@ -238,6 +243,10 @@ def _value_is_used(script: ScriptFacts, function: ast.FunctionDef | ast.AsyncFun
         node.value.value if isinstance(node.value, ast.Await) else node.value
         for node in ast.walk(script.syntax.tree)
         if isinstance(node, ast.Expr)
+    }
+    # `asyncio.run(main())` gives the value back, and drops it like `main()`.
+    dropped |= {
+        a for call in list(dropped) if isinstance(call, ast.Call) and _written(call) == "run" for a in call.args
     }
     exits = {argument for c in script.calls if c.name in ("exit", "SystemExit", "_exit") for argument in c.node.args}
     for call in callers:
@@ -270,5 +279,4 @@ def _mentioned(node: ast.AST) -> set[str]:
         inner.id if isinstance(inner, ast.Name) else inner.attr
         for inner in ast.walk(node)
         if isinstance(inner, ast.Name | ast.Attribute)
-    } - {"print", "Exception", "RuntimeError", "str", "len", "e", "error", "exc", "err"}
-
+    } - {"print", "Exception", "RuntimeError", "str", "len"}

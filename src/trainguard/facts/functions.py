@@ -6,11 +6,18 @@ import ast
 from typing import TYPE_CHECKING
 
 from trainguard.facts.calls import Call
+from trainguard.facts.leaving import falls_off
 from trainguard.facts.structure import Binding
 from trainguard.facts.values import ABSENT, UNKNOWN, Class, Constant, Function, Symbol, Value, choice, options
 
 if TYPE_CHECKING:
     from trainguard.facts.resolver import Resolver
+
+# Decorators that give back what the function does.
+_TRANSPARENT = {
+    *("staticmethod", "classmethod", "override", "cache", "lru_cache", "no_grad", "inference_mode", "abstractmethod"),
+    *("on_main_process", "record", "main", "command"),
+}
 
 
 class Functions:
@@ -33,7 +40,7 @@ class Functions:
         if owner is not None and index == 0 and not _is_static(function):
             return Symbol("self")
         calls, seen_elsewhere = self._calls_of(function, owner)
-        default = self._default(function, binding.name)
+        default = self.default(function, binding.name)
         if not calls:
             return UNKNOWN
         if owner is not None and index is not None and not _is_static(function):
@@ -48,7 +55,8 @@ class Functions:
         parent = self._resolver.structure.scopes[function].parent
         return parent.node if parent is not None and isinstance(parent.node, ast.ClassDef) else None
 
-    def _default(self, function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Value:
+    def default(self, function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Value:
+        """The default of a parameter, UNKNOWN where it has none."""
         arguments = function.args
         block = self._resolver.structure.scopes[function].block
         assert block is not None and block.parent is not None
@@ -80,11 +88,24 @@ class Functions:
         )
 
     def returned(self, function: Function) -> Value:
-        scope = function.scope
-        results = [(n, b) for n, b in scope.returns if b.kind != "dead" and self._resolver.is_live(b)]
-        if not results:
-            return Constant(None) if not scope.returns and not isinstance(function.node, ast.Lambda) else UNKNOWN
-        return choice([Constant(None) if n is None else self._resolver.evaluate(n, b) for n, b in results])
+        """What a call of a function gives back, as far as nothing around the function changes that."""
+        decorators = getattr(function.node, "decorator_list", [])
+        if function.scope.is_generator or not all(_last_name(d) in _TRANSPARENT for d in decorators):
+            return UNKNOWN
+        return self.result(function)
+
+    def result(self, function: Function) -> Value:
+        """What the function itself returns, its decorators left aside."""
+        live = [(n, b) for n, b in function.scope.returns if b.kind != "dead" and self._resolver.is_live(b)]
+        results = [Constant(None) if n is None else self._resolver.evaluate(n, b) for n, b in live]
+        if falls_off(function.node):
+            results.append(Constant(None))
+        return choice(results)
+
+
+def _last_name(node: ast.expr) -> str:
+    called = node.func if isinstance(node, ast.Call) else node
+    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
 
 
 def _is_static(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

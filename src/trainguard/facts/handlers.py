@@ -6,6 +6,7 @@ import ast
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from weakref import WeakKeyDictionary
 
 from trainguard.facts.calls import Call
 from trainguard.facts.structure import Block, Handler, position
@@ -20,17 +21,46 @@ Ending: TypeAlias = Literal["falls", "fails", "ends", "returns", "loops"]
 # Exceptions by which a training, a load, a save or a push fails. Others are narrow: their handlers are taken to
 # know what they do (KeyboardInterrupt, ImportError, AttributeError, classes of the script).
 BROAD_EXCEPTIONS = frozenset(
-    {"BaseException", "Exception", "RuntimeError", "OutOfMemoryError", "MemoryError", "OSError", "IOError", "ValueError",
-     "EnvironmentError", "ConnectionError", "TimeoutError", "FileNotFoundError", "PermissionError", "HTTPError",
-     "HfHubHTTPError", "RepositoryNotFoundError", "RequestException", "DatasetNotFoundError", "DatasetGenerationError",
-     "EntryNotFoundError", "GatedRepoError", "RevisionNotFoundError", "DataFilesNotFoundError", "CudaError"}
+    {"BaseException", "Exception", "RuntimeError", "OutOfMemoryError", "MemoryError", "OSError", "IOError",
+     "ValueError", "EnvironmentError", "ConnectionError", "TimeoutError", "FileNotFoundError", "PermissionError",
+     "HTTPError", "HfHubHTTPError", "RepositoryNotFoundError", "RequestException", "DatasetNotFoundError", "CudaError",
+     "DatasetGenerationError", "EntryNotFoundError", "GatedRepoError", "RevisionNotFoundError",
+     "DataFilesNotFoundError"}
 )  # fmt: skip
 
 _EXITS = {"exit", "_exit", "quit", "abort", "SystemExit"}
 # Names of functions that are made to end a run; what they do is not followed.
-_ENDING_WORDS = ("exit", "abort", "fail", "fatal", "die", "kill", "terminate", "raise", "crash", "bail", "stop_job", "panic")
-_REPORTING_OWNERS = ("log", "logger", "logging", "console", "run", "wandb", "trackio", "tracker", "mlflow", "accelerator")
+_ENDING_WORDS = (
+    "exit",
+    "abort",
+    "fail",
+    "fatal",
+    "die",
+    "kill",
+    "terminate",
+    "raise",
+    "crash",
+    "bail",
+    "stop_job",
+    "panic",
+)
+_REPORTING_OWNERS = (
+    "log",
+    "logger",
+    "logging",
+    "console",
+    "run",
+    "wandb",
+    "trackio",
+    "tracker",
+    "mlflow",
+    "accelerator",
+)
 _MAX_CALLS_DEEP = 4
+
+
+# How the functions of a script end is asked again and again, and does not change.
+_ENDINGS_OF_FUNCTIONS: WeakKeyDictionary[ScriptFacts, dict[ast.AST, frozenset[Ending]]] = WeakKeyDictionary()
 
 
 # -- what is caught ------------------------------------------------------------
@@ -146,9 +176,10 @@ def _statement_endings(
     script: ScriptFacts, node: ast.stmt, block: Block, seen: frozenset[ast.AST]
 ) -> frozenset[Ending]:
     if isinstance(node, ast.Raise):
-        return frozenset({"ends"} if node.exc is not None and _is_clean_exit(script, node.exc, block) else {"fails"})
+        ending: Ending = "ends" if node.exc is not None and _is_clean_exit(script, node.exc, block) else "fails"
+        return frozenset({ending})
     if isinstance(node, ast.Return):
-        return frozenset({"returns"}) | _call_endings(script, node, block, seen) - {"falls"}
+        return frozenset({"returns"}) | _call_endings(script, node, seen) - {"falls"}
     if isinstance(node, ast.Continue | ast.Break):
         return frozenset({"loops"})
     if isinstance(node, ast.Assert):
@@ -156,24 +187,30 @@ def _statement_endings(
     if isinstance(node, ast.If):
         verdict = truth(script.resolver.evaluate(node.test, block))
         taken = [node.body] if verdict else [node.orelse] if verdict is False else [node.body, node.orelse]
-        return frozenset().union(*(endings(script, part, block, seen) for part in taken))
+        return _any_of(endings(script, part, block, seen) for part in taken)
     if isinstance(node, ast.With | ast.AsyncWith):
         return endings(script, node.body, block, seen)
     if isinstance(node, ast.For | ast.AsyncFor | ast.While):
         return endings(script, [*node.body, *node.orelse], block, seen) - {"loops"} | {"falls"}
     if isinstance(node, ast.Try | ast.TryStar):
-        parts = [[*node.body, *node.orelse], *(handler.body for handler in node.handlers)]
-        ways = frozenset().union(*(endings(script, part, block, seen) for part in parts))
+        parts: list[list[ast.stmt]] = [[*node.body, *node.orelse], *(handler.body for handler in node.handlers)]
+        ways = _any_of(endings(script, part, block, seen) for part in parts)
         last = endings(script, node.finalbody, block, seen)
         return ways | last if "falls" in last else last
     if isinstance(node, ast.Match):
-        return frozenset({"falls"}).union(*(endings(script, case.body, block, seen) for case in node.cases))
+        return _any_of(endings(script, case.body, block, seen) for case in node.cases) | {"falls"}
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return frozenset({"falls"})
-    return _call_endings(script, node, block, seen)
+    return _call_endings(script, node, seen)
 
 
-def _call_endings(script: ScriptFacts, node: ast.AST, block: Block, seen: frozenset[ast.AST]) -> frozenset[Ending]:
+def _any_of(ways: Iterable[frozenset[Ending]]) -> frozenset[Ending]:
+    found: set[Ending] = set()
+    found.update(*ways)
+    return frozenset(found)
+
+
+def _call_endings(script: ScriptFacts, node: ast.AST, seen: frozenset[ast.AST]) -> frozenset[Ending]:
     """How a simple statement can end by the calls in it: an exit, or a function that may raise on purpose."""
     ways: set[Ending] = {"falls"}
     for call in calls_in(script, [node]):
@@ -185,13 +222,23 @@ def _call_endings(script: ScriptFacts, node: ast.AST, block: Block, seen: frozen
         functions = local_functions(call)
         for function in functions:
             if function.node not in seen and len(seen) < _MAX_CALLS_DEEP and isinstance(function.node.body, list):
-                inner = endings(script, function.node.body, block, seen | {function.node})
+                inner = _function_endings(script, function, seen | {function.node})
                 ways |= inner & {"fails", "ends"}
                 if not inner - {"fails"}:
                     return frozenset({"fails"})
         if not functions and _may_end_run(name, owner, call):
             ways.add("fails")
     return frozenset(ways)
+
+
+def _function_endings(script: ScriptFacts, function: Function, seen: frozenset[ast.AST]) -> frozenset[Ending]:
+    known = _ENDINGS_OF_FUNCTIONS.setdefault(script, {})
+    if function.node not in known:
+        body, block = function.node.body, function.scope.block
+        known[function.node] = frozenset({"falls"})  # asked again while being read: it calls itself
+        if isinstance(body, list) and block is not None:
+            known[function.node] = endings(script, body, block, seen)
+    return known[function.node]
 
 
 def _may_end_run(name: str, owner: str, call: Call) -> bool:
@@ -218,4 +265,60 @@ def _is_clean_exit(script: ScriptFacts, node: ast.expr, block: Block) -> bool:
 
 def _is_success(code: Value) -> bool:
     """Whether an exit code certainly means success; not given, None, 0 and False do."""
-    return truth(code) is False and all(not isinstance(o, Constant) or is_none(o) or o.value in (0, False) for o in options(code))
+    return truth(code) is False and all(
+        not isinstance(o, Constant) or is_none(o) or o.value in (0, False) for o in options(code)
+    )
+
+
+# -- what follows from a handler -----------------------------------------------------
+
+
+def consequences(handler: Handler) -> list[ast.stmt]:
+    """The statements that run because of a failure: the handler's own, and those under a flag that it sets."""
+    flags: dict[str, object] = {
+        target.id: statement.value.value
+        for statement in handler.node.body
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    found: list[ast.stmt] = list(handler.node.body)
+    body = getattr(handler.block.scope.node, "body", None)
+    if not flags or not isinstance(body, list):
+        return found
+    end = _end(handler.statement)
+    pending: list[ast.AST] = list(body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr):
+            continue
+        if isinstance(node, ast.If) and position(node) >= end:
+            verdict = _flag_test(node.test, flags)
+            if verdict is not None:
+                found.extend(node.body if verdict else node.orelse)
+                continue
+        pending.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def _flag_test(test: ast.expr, flags: dict[str, object]) -> bool | None:
+    """The outcome of a test of one flag, such as `failed`, `not ok` or `data is None`; None for other tests."""
+    if isinstance(test, ast.Name) and test.id in flags:
+        return bool(flags[test.id])
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        verdict = _flag_test(test.operand, flags)
+        return None if verdict is None else not verdict
+    if (
+        isinstance(test, ast.Compare)
+        and len(test.ops) == 1
+        and isinstance(test.left, ast.Name)
+        and test.left.id in flags
+    ):
+        right = test.comparators[0]
+        if isinstance(right, ast.Constant):
+            same = flags[test.left.id] == right.value
+            if isinstance(test.ops[0], ast.Is | ast.Eq):
+                return same
+            if isinstance(test.ops[0], ast.IsNot | ast.NotEq):
+                return not same
+    return None

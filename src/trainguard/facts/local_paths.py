@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal, TypeAlias
 
 from trainguard.facts.calls import Call
@@ -37,6 +36,8 @@ _SAME_PATH = {
     "glob",
 }
 
+_DEEPEST = 8  # lists in dicts, and paths of paths, are followed as far as this; real scripts stay below four
+
 
 def root_of(path: str) -> Root | None:
     """Whose place a path is; None for one that a rented machine may well have."""
@@ -47,21 +48,21 @@ def root_of(path: str) -> Root | None:
     return "relative" if _RELATIVE.match(path) else None
 
 
-def paths_in(value: Value) -> list[str] | None:
+def paths_in(value: Value, depth: int = 0) -> list[str] | None:
     """The path or paths (of a list, or a dict of splits) that a value certainly is; None where it may be another.
 
     A path of which only the beginning is known is given as far as that.
     """
     found: list[str] = []
     for option in options(value):
-        inner = _paths_of_one(option)
+        inner = _paths_of_one(option, depth + 1) if depth < _DEEPEST else None
         if inner is None:
             return None
         found += inner
     return found
 
 
-def _paths_of_one(value: Value) -> list[str] | None:
+def _paths_of_one(value: Value, depth: int) -> list[str] | None:
     known = text(value)
     if known is not None:
         return [known]
@@ -69,9 +70,9 @@ def _paths_of_one(value: Value) -> list[str] | None:
         return [value.prefix] if value.prefix else None
     if isinstance(value, Items | Table):
         parts = value.items if isinstance(value, Items) else tuple(value.entries.values())
-        return [path for part in parts for path in paths_in(part) or ()] or None
+        return [path for part in parts for path in paths_in(part, depth) or ()] or None
     if isinstance(value, Instance) and value.call.name in _SAME_PATH:
-        return paths_in(value.call.positional(0))
+        return paths_in(value.call.positional(0), depth)
     return None
 
 
@@ -198,14 +199,9 @@ def made_by_script(script: ScriptFacts) -> Iterator[str]:
             yield from (path for value in values for path in paths_in(value) or ())
 
 
-@cache
-def _looks() -> frozenset[str]:
-    return frozenset({"exists", "isfile", "isdir", "is_file", "is_dir", "lexists", "access"})
-
-
 def asked_about(script: ScriptFacts) -> Iterator[str]:
     """The paths whose existence the script asks about before it uses them."""
-    for name in _looks():
+    for name in ("exists", "isfile", "isdir", "is_file", "is_dir", "lexists", "access"):
         for call in script.resolver.calls_by_written_name.get(name, ()):
             value = call.positional(0) if call.positional_count else call.receiver
             yield from paths_in(value) or ()

@@ -17,6 +17,7 @@ from trainguard.facts.calls import Call
 from trainguard.facts.containers import Containers
 from trainguard.facts.functions import Functions
 from trainguard.facts.parsers import Parsers
+from trainguard.facts.reaching import Use, reaching, use_in
 from trainguard.facts.source import Source
 from trainguard.facts.structure import Binding, Block, Position, Scope, Store, Structure, position
 from trainguard.facts.values import (
@@ -93,6 +94,9 @@ class Resolver:
             table[call.written_name].append(call)
         return table
 
+    def call_of(self, node: ast.Call, block: Block) -> Call:
+        return self._call_of_node.get(node) or Call(node, block, self)
+
     # -- what runs -----------------------------------------------------------
 
     @cached_property
@@ -149,8 +153,7 @@ class Resolver:
         if isinstance(node, ast.Attribute):
             return self.attributes.attribute(self.evaluate(node.value, block), node.attr, node, block)
         if isinstance(node, ast.Call):
-            call = self._call_of_node.get(node) or Call(node, block, self)
-            return self._called(call)
+            return self._called(self.call_of(node, block))
         if isinstance(node, ast.Lambda):
             return Function(node, self.structure.scopes[node])
         if isinstance(node, ast.IfExp):
@@ -198,39 +201,29 @@ class Resolver:
         first = True
         while scope is not None:
             if name in scope.bindings and (first or scope.kind != "class") and name not in scope.outer_names:
-                return self.bound(name, scope, block if first else None, at if first else None)
+                return self.bound(name, use_in(scope, block, at))
             first = first and scope.kind == "comprehension"
-            if first and scope.block is not None and scope.block.parent is not None:
-                block = scope.block.parent
             scope = scope.parent
         if self.structure.star_imports:
             return Symbol(name)
         return Symbol(f"builtins.{name}") if literals.is_builtin(name) else Symbol(name)
 
-    def bound(self, name: str, scope: Scope, block: Block | None, at: Position | None) -> Value:
-        bindings = self._reaching(scope.bindings[name], block, at)
+    def bound(self, name: str, use: Use) -> Value:
+        """What a name that a scope binds stands for where it is used."""
         values: list[Value] = []
-        for binding in bindings:
+        for binding in reaching(use.scope.bindings[name], use, self.is_live):
             value = self._binding_value(binding)
-            values.append(self.containers.apply(value, name, binding, scope, block, at))
+            values.append(self.containers.apply(value, name, binding, use))
+        if use.scope.kind == "module" and self._is_set_from_outside:
+            values += [UNKNOWN] * all(isinstance(value, Constant) for value in values)
         return choice(values)
 
-    def _reaching(self, bindings: list[Binding], block: Block | None, at: Position | None) -> list[Binding]:
-        """The bindings that a use at `at` may see; `block` None means a use from another scope, later."""
-        if len(bindings) == 1:
-            return bindings
-        live = [b for b in bindings if self.is_live(b.block) or b.kind == "parameter"] or bindings
-        scope_block = live[0].block.scope.block
-        around = set(block.ancestors()) if block is not None else {scope_block}
-        before = [b for b in live if at is None or b.position < at]
-        last = max((i for i, b in enumerate(before) if b.block.outermost in around), default=None)
-        candidates = before if last is None else before[last:]
-        if block is not None:
-            candidates = [b for b in candidates if not _excluded(b.block, block)]
-            loops = [a for a in block.ancestors() if a.kind == "loop"]
-            later = [b for b in live if at is not None and b.position >= at]
-            candidates += [b for b in later if any(loop in b.block.ancestors() for loop in loops)]
-        return candidates or live
+    @cached_property
+    def _is_set_from_outside(self) -> bool:
+        """Whether other text sets names of the script: `exec(open("configurator.py").read())`, `globals().update(…)`."""
+        if any(len(call.node.args) == 1 for call in self.calls_by_written_name.get("exec", [])):
+            return True
+        return any(isinstance(base, ast.Call) and _is_globals(base) for base in self.containers.changed)
 
     def _binding_value(self, binding: Binding) -> Value:
         if binding.kind == "assign" and binding.value is not None:
@@ -258,8 +251,14 @@ class Resolver:
     def _augmented(self, binding: Binding, node: ast.AugAssign) -> Value:
         if not isinstance(node.target, ast.Name):
             return UNKNOWN
+        if node in self._memo or node in self._busy:
+            return self._memo.get(node, UNKNOWN)
+        # Kept even where a part was being judged: in loops, one `x += …` after another would double the work.
+        self._busy.add(node)
         before = self.lookup(node.target.id, binding.block, position(node))
-        return literals.binary(node.op, before, self.evaluate(node.value, binding.block))
+        self._memo[node] = literals.binary(node.op, before, self.evaluate(node.value, binding.block))
+        self._busy.discard(node)
+        return self._memo[node]
 
     def _unpacked(self, binding: Binding) -> Value:
         assert binding.value is not None and binding.index is not None
@@ -272,7 +271,7 @@ class Resolver:
         return choice([self._called_one(call, option) for option in options(call.callee)])
 
     def _called_one(self, call: Call, callee: Value) -> Value:
-        if isinstance(callee, Function) and not self._is_generator(callee):
+        if isinstance(callee, Function):
             return self.functions.returned(callee)
         if isinstance(callee, Member):
             if callee.name in _FLUENT and not isinstance(callee.owner, Constant):
@@ -291,12 +290,6 @@ class Resolver:
                 return call.positional(0)
             return literals.function(callee, call) or Instance(call)
         return Instance(call)
-
-    def _is_generator(self, function: Function) -> bool:
-        body = getattr(function.node, "body", [])
-        return isinstance(body, list) and any(
-            isinstance(s, ast.Expr) and isinstance(s.value, ast.Yield | ast.YieldFrom) for s in body
-        )
 
     def _as_table(self, value: Value) -> Value:
         if isinstance(value, ParsedArguments):
@@ -376,11 +369,8 @@ class Resolver:
         return [option for base in owner.node.bases for option in options(self.evaluate(base, block))]
 
 
-
-def _excluded(binding: Block, use: Block) -> bool:
-    """Whether a binding stands in the other branch of an `if` that the use stands in."""
-    branches = {a.owner: a.kind for a in binding.ancestors() if a.kind in ("if", "else")}
-    return any(a.kind in ("if", "else") and branches.get(a.owner, a.kind) != a.kind for a in use.ancestors())
+def _is_globals(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id in ("globals", "vars", "locals")
 
 
 def _unpack(whole: Value, index: int) -> Value:

@@ -18,9 +18,10 @@ from trainguard.facts.persistence import Persistence
 from trainguard.facts.resolver import Resolver
 from trainguard.facts.shell_calls import shell_command
 from trainguard.facts.source import Source, text_source
-from trainguard.facts.structure import Handler, Import, Structure, read_structure
+from trainguard.facts.structure import Handler, Import, Structure
 from trainguard.facts.syntax import Syntax, parse
 from trainguard.facts.training import Training
+from trainguard.facts.walk import read_structure
 from trainguard.findings import Location
 
 if TYPE_CHECKING:

@@ -133,8 +133,10 @@ def _by_chunks(text: str) -> tuple[ast.Module, str]:
     dropped: list[str] = []
     lines = text.split("\n")
     starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z_@]", line) and not _continues(line)]
+    if not starts:
+        return module, text
     ends = [*starts[1:], len(lines)]
-    if starts and starts[0] > 0:
+    if starts[0] > 0:
         dropped.extend(lines[: starts[0]])
     for start, end in zip(starts, ends, strict=True):
         chunk = "\n".join(lines[start:end])
@@ -145,7 +147,7 @@ def _by_chunks(text: str) -> tuple[ast.Module, str]:
         for statement in tree.body:
             _shift(statement, start)
             module.body.append(statement)
-    return module, "\n".join(dropped if starts else lines)
+    return module, "\n".join(dropped)
 
 
 def _continues(line: str) -> bool:

@@ -14,7 +14,14 @@ _NAME_ARGUMENTS = ("pretrained_model_name_or_path", "model_name_or_path", "model
 # Constructors that load what their first argument names (sentence-transformers 5).
 _LOADING_CLASSES = {"SentenceTransformer", "CrossEncoder", "SparseEncoder", "ColBERT"}
 # Functions that give back the model they are given, changed.
-_WRAPPERS = {"get_peft_model", "prepare_model_for_kbit_training", "prepare_model", "compile", "to_bettertransformer", "prepare"}
+_WRAPPERS = {
+    "get_peft_model",
+    "prepare_model_for_kbit_training",
+    "prepare_model",
+    "compile",
+    "to_bettertransformer",
+    "prepare",
+}
 
 
 def trained_models(script: ScriptFacts) -> frozenset[str]:

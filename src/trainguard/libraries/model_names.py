@@ -11,7 +11,7 @@ _UNIT = {"m": 1e6, "b": 1e9}
 
 # Names that say "small", and those of families whose small ones are large all the same.
 _SMALL = re.compile(
-    r"(?<![a-z])(?:tiny|mini|minilm|micro|nano|small|smoke|toy|test|testing|dummy|debug|random)(?![a-z])", re.I
+    r"(?<![a-z])(?:tiny|mini|minilm|micro|nano|small|smoke|toy|test|testing|dummy|debug|random)(?![a-z])", re.IGNORECASE
 )
 _LARGE_ALL_THE_SAME = re.compile(
     r"tinyllama|tiny-?vicuna|phi-?\d.*mini|mistral.*small|mini-?max|minicpm|nemotron|devstral|magistral|granite",
@@ -40,7 +40,9 @@ def named_small(name: str) -> bool:
     return bool(_SMALL.search(name)) and not _LARGE_ALL_THE_SAME.search(name)
 
 
-_FILE = re.compile(r"\.(?:jsonl?|csv|tsv|parquet|arrow|txt|gz|zst|zip|tar|py|bin|safetensors|pth?|ckpt|gguf)$", re.I)
+_FILE = re.compile(
+    r"\.(?:jsonl?|csv|tsv|parquet|arrow|txt|gz|zst|zip|tar|py|bin|safetensors|pth?|ckpt|gguf)$", re.IGNORECASE
+)
 
 
 def is_path(name: str) -> bool:

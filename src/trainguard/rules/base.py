@@ -24,13 +24,15 @@ class Subject:
     """The facts that a rule is asked about. What a rule `needs` is there; the rest may be None.
 
     `script` is what the script is; `job` how and where it runs; `script_file` whether a script that the
-    job names by path is there; `batch` the subjects of the jobs that are submitted together, for rules
+    job names by path is there; `dependencies_stated` is False where only some options of a job were given
+    on a command line and its packages were not among them; `batch` the subjects of the jobs that are submitted together, for rules
     about several jobs (such a rule is asked once, with `script` and `job` None).
     """
 
     script: ScriptFacts | None = None
     job: JobFacts | None = None
     script_file: Literal["found", "missing"] | None = None
+    dependencies_stated: bool = True
     batch: tuple[Subject, ...] = ()
 
 

@@ -54,7 +54,8 @@ class BatchWithoutCanary(Rule):
     *Use instead*
 
     ```python
-    run_preflight_checks_batch([{"script": source, "script_args": ["--lr", "1e-5"]}])  # the others when it has completed
+    # The others when it has completed.
+    run_preflight_checks_batch([{"script": source, "script_args": ["--lr", "1e-5"]}])
     ```
     """
 
@@ -83,8 +84,8 @@ class BatchWithoutCanary(Rule):
         price = f", up to ${cost:.2f}," if cost else ""
         return self.finding(
             f"jobs {', '.join(numbers[:-1])} and {numbers[-1]} are one training with other settings, submitted at once "
-            f"before any of them has completed: a fault in one is a fault in all {len(members)}{price} and all are paid "
-            f"for; submit job {numbers[0]} alone, and the others when it has completed",
+            f"before any of them has completed: a fault in one is a fault in all {len(members)}{price} and all are "
+            f"paid for; submit job {numbers[0]} alone, and the others when it has completed",
             fix="one job first, the others when it has completed",
             evidence={"jobs": [member.number for member in members], "worst_cost_usd": round(cost, 2)},
         )
@@ -104,7 +105,10 @@ class BatchWithoutCanary(Rule):
         Example(batch=({"script": _ONE, "timeout": "2h"},), why="One job."),
         Example(batch=({"script": _ONE}, {"operation": "logs", "job_id": "1"}), why="The second starts nothing."),
         Example(
-            batch=({"script": _ONE}, {"script": _SOURCE.format(model="Qwen/Qwen2.5-3B", more=", learning_rate=2e-5, max_steps=5")}),
+            batch=(
+                {"script": _ONE},
+                {"script": _SOURCE.format(model="Qwen/Qwen2.5-3B", more=", learning_rate=2e-5, max_steps=5")},
+            ),
             why="Five steps are the trial of the other.",
         ),
         Example(
@@ -114,9 +118,7 @@ class BatchWithoutCanary(Rule):
             ),
             why="Two trainings that share nothing.",
         ),
-        Example(
-            batch=({"script": "a = 1\nprint(a)\n"}, {"script": "a = 2\nprint(a)\n"}), why="Nothing is trained."
-        ),
+        Example(batch=({"script": "a = 1\nprint(a)\n"}, {"script": "a = 2\nprint(a)\n"}), why="Nothing is trained."),
         Example(batch=({"script": _ONE}, {"script": _TWO, "schedule": "@weekly"}), why="The second starts later."),
     )
     INVALID = (
@@ -143,8 +145,8 @@ class BatchWithoutCanary(Rule):
             findings=(
                 (
                     None,
-                    f"jobs 1, 2 and 3 {_FAMILY} 3, up to $2.40, and all are paid for; submit job 1 alone, and the others "
-                    "when it has completed",
+                    f"jobs 1, 2 and 3 {_FAMILY} 3, up to $2.40, and all are paid for; submit job 1 alone, and the "
+                    "others when it has completed",
                 ),
             ),
         ),
@@ -223,7 +225,9 @@ def _shape(script: ScriptFacts) -> str:
             parts.append("literal")
             continue
         parts.append(type(node).__name__)
-        parts.extend(str(value) for value in (getattr(node, name, None) for name in ("id", "attr", "arg", "name")) if value)
+        parts.extend(
+            str(value) for value in (getattr(node, name, None) for name in ("id", "attr", "arg", "name")) if value
+        )
         stack.extend(ast.iter_child_nodes(node))
     return " ".join(parts)
 

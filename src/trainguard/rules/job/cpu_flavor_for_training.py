@@ -10,7 +10,7 @@ from trainguard.facts.job import JobFacts
 from trainguard.facts.launches import Launch
 from trainguard.facts.script import ScriptFacts
 from trainguard.facts.trained_model import trained_models
-from trainguard.facts.values import Instance, Symbol, certain_texts, may_be_true, number, options
+from trainguard.facts.values import may_be_true, number, text
 from trainguard.findings import Finding
 from trainguard.libraries.model_names import is_path, named_small, parameters_named
 from trainguard.rules.base import Example, Rule, Subject
@@ -20,7 +20,14 @@ _SMALL_PARAMETERS = 50_000_000
 # A run of so few steps is a smoke test, whatever the model.
 _SMOKE_STEPS = 10
 _CPU_OPTIONS = ("use_cpu", "no_cuda")
-_MODEL_OPTIONS = ("--model_name_or_path", "--model-name-or-path", "--model", "--model_id", "--base_model", "--model_name")
+_MODEL_OPTIONS = (
+    "--model_name_or_path",
+    "--model-name-or-path",
+    "--model",
+    "--model_id",
+    "--base_model",
+    "--model_name",
+)
 # Programs that train large models only; what they train stands in a file that is not read.
 _GPU_LAUNCHERS = ("axolotl", "llamafactory", "deepspeed")
 
@@ -86,10 +93,7 @@ class CpuFlavorForTraining(Rule):
         'trainer = SFTTrainer(model="{model}", args=SFTConfig("out"{more}), train_dataset=data)\n'
         "trainer.train()\n"
     )
-    _END = (
-        "which has no GPU: that takes days where a GPU takes hours; "
-        'choose one, such as hardware_flavor="a10g-large"'
-    )
+    _END = 'which has no GPU: that takes days where a GPU takes hours; choose one, such as hardware_flavor="a10g-large"'
     VALID = (
         Example(script=_SFT.format(model="Qwen/Qwen2.5-0.5B", more=""), job={"hardware_flavor": "t4-small"}),
         Example(
@@ -102,9 +106,7 @@ class CpuFlavorForTraining(Rule):
             job={"hardware_flavor": "cpu-upgrade"},
             why="The CPU is asked for.",
         ),
-        Example(
-            script=_SFT.format(model="roneneldan/TinyStories-33M", more=""), job={}, why="33 million parameters."
-        ),
+        Example(script=_SFT.format(model="roneneldan/TinyStories-33M", more=""), job={}, why="33 million parameters."),
         Example(
             script=(
                 "from transformers import GPT2Config, GPT2LMHeadModel, Trainer\n"
@@ -132,15 +134,15 @@ class CpuFlavorForTraining(Rule):
             job={"hardware_flavor": "cpu-xl"},
             why="Only a linear layer is trained.",
         ),
-        Example(job={"image": "acme/forest:1", "command": ["python", "train.py"]}, why="What it trains cannot be told."),
+        Example(
+            job={"image": "acme/forest:1", "command": ["python", "train.py"]}, why="What it trains cannot be told."
+        ),
     )
     INVALID = (
         Example(
             script=_SFT.format(model="Qwen/Qwen2.5-0.5B", more=""),
             job={"timeout": "2h"},
-            findings=(
-                (3, f"the job trains Qwen/Qwen2.5-0.5B on hardware_flavor cpu-basic, the default, {_END}"),
-            ),
+            findings=((3, f"the job trains Qwen/Qwen2.5-0.5B on hardware_flavor cpu-basic, the default, {_END}"),),
         ),
         Example(
             script=(
@@ -152,7 +154,9 @@ class CpuFlavorForTraining(Rule):
                 "trainer.train()\n"
             ),
             job={"hardware": "cpu-performance"},
-            findings=((6, f"the job trains TinyLlama/TinyLlama-1.1B-Chat-v1.0 on hardware_flavor cpu-performance, {_END}"),),
+            findings=(
+                (6, f"the job trains TinyLlama/TinyLlama-1.1B-Chat-v1.0 on hardware_flavor cpu-performance, {_END}"),
+            ),
             why="1.1 billion parameters are not tiny, whatever the name says.",
         ),
         Example(
@@ -198,12 +202,8 @@ def _wants_cpu(script: ScriptFacts) -> bool:
             return True
     for call in script.calls_named("device", "to", "from_pretrained", "Trainer"):
         for value in (call.positional(0), *(call.argument(k) for k in ("device", "device_map", "accelerator"))):
-            known = list(options(value))
-            if len(known) == 1 and certain_texts(known[0]) == {"cpu"} and ("cuda" not in script.mentions):
+            if text(value) == "cpu" and "cuda" not in script.mentions:
                 return True
-            if isinstance(value, Instance) and value.call.name == "device" and isinstance(value.call.callee, Symbol):
-                if certain_texts(value.call.positional(0)) == {"cpu"}:
-                    return True
     return script.may_contain(*_CPU_OPTIONS)
 
 

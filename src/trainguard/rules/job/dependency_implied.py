@@ -170,8 +170,10 @@ def _needs(script: ScriptFacts) -> Iterator[_Need]:
     configs = [config for config in script.training.configs if certainly_runs(config.call.block, script.resolver)]
     for config in configs:
         yield from _of_config(config)
-    for call in script.calls:
-        yield from _of_call(call, script)
+    # Finding out what is called costs more than all the rest: only where the text has one of the names.
+    if script.mentions & {*_LORA_CLASSES, *CLASS_PACKAGES, *_LOAD_FLAGS, "device_map"}:
+        for call in script.calls:
+            yield from _of_call(call, script)
     for request in attention_requests(script):
         known = texts(request.value) or frozenset()
         packages = {attention_package(name) for name in known if "/" in name}
@@ -200,16 +202,17 @@ def _of_config(config: Config) -> Iterator[_Need]:
 
 def _of_call(call: Call, script: ScriptFacts) -> Iterator[_Need]:
     found: list[_Need] = []
-    if call.written_name in _LOADERS:
+    if call.name in _LOADERS:
         if _is_given(call.argument("device_map")):
             found.append(_Need("device_map=", GIVEN_PACKAGES["device_map"], call.argument_location("device_map")))
-        for name in _LOAD_FLAGS:
-            if _is_on(call.argument(name)):
-                found.append(_Need(f"{name}=True", FLAG_PACKAGES[name], call.argument_location(name)))
+        flags = [name for name in _LOAD_FLAGS if _is_on(call.argument(name))]
+        found += [_Need(f"{name}=True", FLAG_PACKAGES[name], call.argument_location(name)) for name in flags]
     elif call.name in _LORA_CLASSES:
         found.append(_Need(call.name, GIVEN_PACKAGES["peft_config"], call.location))
     elif call.name in CLASS_PACKAGES and _is_quantized(call):
-        found += [_Need(call.name, packages, call.location) for packages in CLASS_PACKAGES[call.name]]
+        flag = next((name for name in _LOAD_FLAGS if _is_on(call.argument(name))), None)
+        where = call.argument_location(flag) if flag else call.location
+        found += [_Need(call.name, packages, where) for packages in CLASS_PACKAGES[call.name]]
     if found and certainly_runs(call.block, script.resolver) and not guarding_handlers(call.block):
         yield from found
 

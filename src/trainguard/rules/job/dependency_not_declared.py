@@ -17,8 +17,8 @@ from trainguard.rules.job._subject import available
 
 _CATCH_IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 _MESSAGE = (
-    "import of {0} needs the package {1}, which neither the declared dependencies nor the image bring in, so the script "
-    'ends with ModuleNotFoundError; add "{1}" to dependencies'
+    "import of {0} needs the package {1}, which neither the declared dependencies nor the image bring in, so the "
+    'script ends with ModuleNotFoundError; add "{1}" to dependencies'
 )
 
 
@@ -57,7 +57,7 @@ class DependencyNotDeclared(Rule):
 
     VALID = (
         Example(
-            script="import json\nimport torch\nimport datasets\nfrom transformers import Trainer\nfrom trl import SFTTrainer\n",
+            script="import json\nimport torch\nfrom transformers import Trainer\nfrom trl import SFTTrainer\n",
             job={"dependencies": ["trl"]},
             why="trl brings the others.",
         ),
@@ -74,7 +74,7 @@ class DependencyNotDeclared(Rule):
         ),
         Example(
             script="import subprocess, sys\n"
-            'subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "rouge_score"])\nimport rouge_score\n',
+            'subprocess.check_call([sys.executable, "-m", "pip", "install", "rouge_score"])\nimport rouge_score\n',
             job={"dependencies": ["trl"]},
             why="The script installs it.",
         ),

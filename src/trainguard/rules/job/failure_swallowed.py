@@ -17,15 +17,10 @@ from trainguard.findings import Finding
 from trainguard.rules.base import Example, Rule, Subject
 
 # Saves whose loss is the loss of the model. Others (`upload_file` of a card, `save_state`) come beside it.
-_MODEL_SAVES = {
-    "save_model",
-    "save_pretrained",
-    "save_pretrained_merged",
-    "push_to_hub",
-    "push_to_hub_merged",
-    "upload_folder",
-    "upload_large_folder",
-}
+_MODEL_SAVES = frozenset(
+    {"save_model", "save_pretrained", "save_pretrained_merged", "push_to_hub", "push_to_hub_merged",
+     "upload_folder", "upload_large_folder"}
+)  # fmt: skip
 _NOT_THE_MODEL = ("card", "config", "log", "readme", "tokenizer", "processor", "metric", "result", "plot")
 
 
@@ -109,10 +104,7 @@ class FailureSwallowed(Rule):
                     fix="the command without `|| true`",
                 )
 
-    _HEAD = (
-        "from trl import SFTTrainer\n"
-        'trainer = SFTTrainer(model="Qwen/Qwen2.5-0.5B", train_dataset=data)\n'
-    )
+    _HEAD = 'from trl import SFTTrainer\ntrainer = SFTTrainer(model="Qwen/Qwen2.5-0.5B", train_dataset=data)\n'
     _SWALLOWED = (
         "swallows the error, and the job ends with exit code 0 and counts as completed; "
         "end it with `raise`, or exit with a non-zero code"
@@ -151,7 +143,7 @@ class FailureSwallowed(Rule):
         ),
         Example(
             script=_HEAD + "try:\n"
-            '    trainer.train(resume_from_checkpoint=True)\n'
+            "    trainer.train(resume_from_checkpoint=True)\n"
             "except ValueError:\n"
             "    trainer.train()\n",
             why="Without a checkpoint the training starts anew: nothing is swallowed.",
@@ -178,10 +170,9 @@ class FailureSwallowed(Rule):
     )
     INVALID = (
         Example(
-            script=_HEAD + "try:\n    trainer.train()\n    trainer.push_to_hub()\nexcept Exception as error:\n    print(error)\n",
-            findings=(
-                (6, f"if `trainer.train()` or `trainer.push_to_hub()` fails, `except Exception` {_SWALLOWED}"),
-            ),
+            script=_HEAD
+            + "try:\n    trainer.train()\n    trainer.push_to_hub()\nexcept Exception as error:\n    print(error)\n",
+            findings=((6, f"if `trainer.train()` or `trainer.push_to_hub()` fails, `except Exception` {_SWALLOWED}"),),
         ),
         Example(
             script="import sys\n" + _HEAD + "try:\n    trainer.train()\nexcept RuntimeError:\n    sys.exit(0)\n",
@@ -276,7 +267,9 @@ def _made_good(subject: Subject, script: ScriptFacts, swallow: Swallow, call: Ca
     nodes = {c.node for c in instead}
     others = [save for save in saves if save.call.node is not call.node and not _within(save.call, swallow.statement)]
     lasting = [save for save in saves if save.kind != "local" or _local_lasts(subject)]
-    if any(save.call.node in nodes for save in lasting) or any(save.kind == "upload" for save in _uploads(script, nodes)):
+    if any(save.call.node in nodes for save in lasting) or any(
+        save.kind == "upload" for save in _uploads(script, nodes)
+    ):
         return True
     if kind == "local":
         return any(save.kind != "local" or _after(save.call, swallow) for save in others)

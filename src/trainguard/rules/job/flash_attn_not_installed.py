@@ -164,7 +164,7 @@ def _requests(script: ScriptFacts) -> Iterator[tuple[str, Location]]:
             if (wanted := _wanted(value)) and script.resolver.is_live(store.block) and not _is_guarded(store.block):
                 yield wanted, script.resolver.location(store.node)
     given = list(script.arguments or ())
-    for flag, value in zip(given, [*given[1:], ""], strict=True):
+    for flag, value in zip(given, [*given, ""][1:], strict=True):
         wanted = value if "=" not in flag else flag.partition("=")[2]
         if flag.startswith("--attn_implementation") and wanted in _IMPLEMENTATIONS and script.training.entry:
             yield wanted, script.training.entry

@@ -17,9 +17,12 @@ from trainguard.rules.base import Example, Rule, Subject
 
 _IN_BACKGROUND = re.compile(r"(?<![&>|])&(?![&>\d])")
 # Programs of a command that prepare the machine and start no work on its GPUs.
-_PREPARING = {"pip", "pip3", "uv", "apt", "apt-get", "git", "hf", "huggingface-cli", "nvidia-smi", "echo", "cd", "export"}
-_PREPARING |= {"set", "mkdir", "cp", "mv", "rm", "ls", "cat", "wget", "curl", "tar", "unzip", "wandb", "ulimit", "source"}
-_PREPARING |= {"env", "df", "free", "sleep", "date", "which", "accelerate", "base64", "tee", "conda", "chmod", "pwd", "true"}
+_PREPARING = frozenset(
+    {"pip", "pip3", "uv", "apt", "apt-get", "git", "hf", "huggingface-cli", "nvidia-smi", "echo", "cd", "export",
+     "set", "mkdir", "cp", "mv", "rm", "ls", "cat", "wget", "curl", "tar", "unzip", "wandb", "ulimit", "source",
+     "env", "df", "free", "sleep", "date", "which", "accelerate", "base64", "tee", "conda", "chmod", "pwd",
+     "true"}
+)  # fmt: skip
 
 
 class IdleGpus(Rule):
@@ -101,7 +104,10 @@ class IdleGpus(Rule):
             job={"image": "acme/t:1", "command": "torchrun --nproc_per_node=gpu train.py", "flavor": "a100x4"},
             why="So does torchrun, when it is told.",
         ),
-        Example(job={"image": "acme/t:1", "command": "bash run.sh", "flavor": "h200x4"}, why="What it starts cannot be told."),
+        Example(
+            job={"image": "acme/t:1", "command": "bash run.sh", "flavor": "h200x4"},
+            why="What it starts cannot be told.",
+        ),
         Example(
             script=(
                 "from transformers import AutoModelForCausalLM\n"
@@ -112,8 +118,10 @@ class IdleGpus(Rule):
             why="The model is spread over the GPUs.",
         ),
         Example(
-            script=_SFT.replace("trainer.train()", "from accelerate import notebook_launcher\n"
-            "notebook_launcher(trainer.train, num_processes=4)"),
+            script=_SFT.replace(
+                "trainer.train()",
+                "from accelerate import notebook_launcher\nnotebook_launcher(trainer.train, num_processes=4)",
+            ),
             job={"hardware_flavor": "l40sx4"},
             why="The script starts the processes itself.",
         ),
@@ -129,7 +137,7 @@ class IdleGpus(Rule):
         Example(
             job={
                 "image": "acme/t:1",
-                "command": 'bash -c "CUDA_VISIBLE_DEVICES=0 python train.py & CUDA_VISIBLE_DEVICES=1 python train.py & wait"',
+                "command": "CUDA_VISIBLE_DEVICES=0 python train.py & CUDA_VISIBLE_DEVICES=1 python train.py & wait",
                 "flavor": "a10g-largex2",
             },
             why="One process for each GPU, side by side.",
@@ -142,7 +150,8 @@ class IdleGpus(Rule):
                 (
                     None,
                     "a100x4 has 4 GPUs and `python train.py` starts one process, so 3 of the GPUs are paid for without "
-                    "working; start it with `accelerate launch --num_processes 4 train.py`, or take one GPU: a100-large",
+                    "working; start it with `accelerate launch --num_processes 4 train.py`, or take one GPU: "
+                    "a100-large",
                 ),
             ),
         ),
@@ -168,9 +177,9 @@ class IdleGpus(Rule):
             findings=(
                 (
                     None,
-                    "h200x2 has 2 GPUs and `accelerate launch --num_processes 1` starts one process, so 1 of the GPUs is "
-                    "paid for without working; start it with `accelerate launch --num_processes 2 train.py`, or take one "
-                    "GPU: h200",
+                    "h200x2 has 2 GPUs and `accelerate launch --num_processes 1` starts one process, so 1 of the "
+                    "GPUs is paid for without working; start it with `accelerate launch --num_processes 2 train.py`, "
+                    "or take one GPU: h200",
                 ),
             ),
         ),
@@ -229,7 +238,9 @@ def _is_one_process(job: JobFacts, launch: Launch, script: ScriptFacts | None) -
 
 def _uses_one_gpu(script: ScriptFacts) -> bool:
     """Whether the script works on a GPU and nothing in it may use a second one."""
-    works = script.training.trains or bool(script.persistence.model_loads) or any(True for _ in script.calls_named("LLM"))
+    works = script.training.trains or ("LLM" in script.mentions and any(True for _ in script.calls_named("LLM")))
+    if not works and "generate" in script.mentions and script.persistence.model_loads:
+        works = any(True for _ in script.calls_named("generate"))
     return works and not may_use_several_gpus(script)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from trainguard.facts.certainty import certainly_runs, guarding_handlers
@@ -22,6 +23,10 @@ from trainguard.findings import Finding
 from trainguard.libraries.packages import image_brings
 from trainguard.rules.base import Example, Rule, Subject
 
+# A cheap first look at a text: is there anything like such a path in it at all?
+_LOCAL = re.compile(
+    r"/(?:Users|home|fsx|gpfs|lustre|Volumes|mnt/c)/|\b[A-Za-z]:(?:/(?!/)|\\)|~[\w.-]*[\\/]|[\"']~|\.\.[\\/\"']|\\\\\\\\"
+)
 _DATA_WORDS = ("data", "file", "path", "corpus", "train", "eval", "input", "model", "config", "checkpoint")
 _OUTPUT_WORDS = ("output", "out_", "log", "cache", "save", "dest", "target")
 _READ = (
@@ -29,8 +34,8 @@ _READ = (
     "to the hub, or mount a volume"
 )
 _WRITTEN = (
-    "{}={!r} is a path of your own machine, and what the job writes there is deleted with the job's machine; write to a "
-    "relative folder and push it, or to a mounted volume"
+    "{}={!r} is a path of your own machine, and what the job writes there is deleted with the job's machine; write to "
+    "a relative folder and push it, or to a mounted volume"
 )
 _SCRIPT = (
     "script={!r} is a path of your own machine, which the job's machine does not have; pass the source of the script, "
@@ -152,9 +157,12 @@ class LocalPath(Rule):
             return
         seen: set[str] = set()
         yield from self._script_path(subject, job)
+        in_script = subject.script is not None and _may_have_local_paths(subject.script)
+        if not in_script and not any(root_of(value) for _, value in _argument_pairs(job)):
+            return
         made = _made(subject, job)
         yield from self._arguments(job, made, seen)
-        if subject.script is not None:
+        if subject.script is not None and in_script:
             yield from self._script(subject.script, job, made, seen)
 
     def _script_path(self, subject: Subject, job: JobFacts) -> Iterator[Finding]:
@@ -175,8 +183,6 @@ class LocalPath(Rule):
                 yield self.finding(message, fix=_FIX_WRITTEN if written else _FIX_READ)
 
     def _script(self, script: ScriptFacts, job: JobFacts, made: list[str], seen: set[str]) -> Iterator[Finding]:
-        if not _may_have_local_paths(script):
-            return
         asked = list(asked_about(script))
         written = list(outputs(script))
         for use in written:
@@ -248,5 +254,4 @@ def _argument_pairs(job: JobFacts) -> Iterator[tuple[str, str]]:
 
 
 def _may_have_local_paths(script: ScriptFacts) -> bool:
-    words = ("/Users/", "/home/", "/fsx/", "/gpfs/", "/lustre/", "/Volumes/", "/mnt/c/", ":\\", ":/", "~", "..", "\\\\")
-    return any(word in script.text for word in words) or any(root_of(word) for word in script.arguments or ())
+    return _LOCAL.search(script.text) is not None or any(root_of(word) for word in script.arguments or ())

@@ -123,8 +123,8 @@ class ProgressBarLogs(Rule):
             findings=(
                 (
                     3,
-                    f'{_START} disable_tqdm=True, logging_strategy="steps" (the progress bar writes thousands of broken '
-                    "lines; a loss comes only every 500 steps, or never)",
+                    f'{_START} disable_tqdm=True, logging_strategy="steps" (the progress bar writes thousands of '
+                    "broken lines; a loss comes only every 500 steps, or never)",
                 ),
             ),
             why="The names are all there, with the wrong values.",
@@ -141,7 +141,11 @@ class ProgressBarLogs(Rule):
             why="transformers logs every 500 steps by itself.",
         ),
         Example(
-            script='from trl import DPOTrainer\ntrainer = DPOTrainer("Qwen/Qwen2.5-0.5B", train_dataset=data)\ntrainer.train()\n',
+            script=(
+                "from trl import DPOTrainer\n"
+                'trainer = DPOTrainer("Qwen/Qwen2.5-0.5B", train_dataset=data)\n'
+                "trainer.train()\n"
+            ),
             job={},
             findings=(
                 (
@@ -186,5 +190,11 @@ def _bar_is_off(job: JobFacts, script: ScriptFacts) -> bool:
     """Whether the progress bar may be switched off in another way than by the option."""
     if job.env.get("TRANSFORMERS_VERBOSITY", "").lower() in _QUIET_LEVELS or job.env.get("TQDM_DISABLE", "0") != "0":
         return True
-    words = {"set_verbosity_error", "disable_progress_bar", "TQDM_DISABLE", "TRANSFORMERS_VERBOSITY", "ProgressCallback"}
+    words = {
+        "set_verbosity_error",
+        "disable_progress_bar",
+        "TQDM_DISABLE",
+        "TRANSFORMERS_VERBOSITY",
+        "ProgressCallback",
+    }
     return bool(words & script.mentions)

@@ -51,8 +51,8 @@ class ScriptOrCommand(Rule):
             )
         elif job.script is None and job.command_raw is None:
             yield self.finding(
-                "neither script nor command is given, so there is nothing to run: give script (source, path or URL), or "
-                "command with image",
+                "neither script nor command is given, so there is nothing to run: give script (source, path or URL), "
+                "or command with image",
                 fix='script="train.py", or command=["python", "train.py"] with image',
             )
         elif job.script_kind == "path" and subject.script_file == "missing":
@@ -76,7 +76,7 @@ class ScriptOrCommand(Rule):
         Example(script=_SOURCE, job={"command": []}, why="Nor is an empty list one."),
         Example(job={"operation": "logs", "job_id": "68d1f0a2c7"}, why="Only runs need a script or a command."),
         Example(job={"script": "https://example.com/train.py"}, why="A URL is a script."),
-        Example(job={"script": "trl", "script_args": ["sft", "--help"]}, why="A program of a declared package is one too."),
+        Example(job={"script": "trl", "script_args": ["sft", "--help"]}, why="So is a program of a declared package."),
         Example(job={"image": "python:3.12", "command": ["python", "-c", "print(1)"]}),
     )
     INVALID = (
@@ -95,7 +95,8 @@ class ScriptOrCommand(Rule):
             findings=(
                 (
                     None,
-                    "script is 'no_such_file.py', and there is no such file: correct the path, or give the source itself",
+                    "script is 'no_such_file.py', and there is no such file: correct the path, or give the source "
+                    "itself",
                 ),
             ),
         ),

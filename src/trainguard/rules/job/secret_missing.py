@@ -36,8 +36,8 @@ _GATED = (
     'add secrets={{"HF_TOKEN": "$HF_TOKEN"}} of an account that has access'
 )
 _WANDB = (
-    'report_to="wandb" needs WANDB_API_KEY, which is neither in secrets nor in env, so wandb asks for a key that nobody '
-    f"can type and the run fails; add {_WANDB_FIX}"
+    'report_to="wandb" needs WANDB_API_KEY, which is neither in secrets nor in env, so wandb asks for a key that '
+    f"nobody can type and the run fails; add {_WANDB_FIX}"
 )
 
 

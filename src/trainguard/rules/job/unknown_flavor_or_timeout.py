@@ -70,13 +70,13 @@ class UnknownFlavorOrTimeout(Rule):
             return None
         if job.timeout_error is not None:
             return self.finding(
-                f"{job.timeout_error}: the submission fails; write one number and one unit, such as timeout=\"90m\"",
+                f'{job.timeout_error}: the submission fails; write one number and one unit, such as timeout="90m"',
                 fix='timeout="90m", or a number of seconds',
             )
         if job.timeout_seconds is not None and job.timeout_seconds <= 0:
             return self.finding(
-                f"timeout is {repr(job.timeout_raw)[:40]}, which is {job.timeout_seconds:g} seconds: no job can finish in that "
-                'time; give the time that the run needs, such as timeout="6h"',
+                f"timeout is {repr(job.timeout_raw)[:40]}, which is {job.timeout_seconds:g} seconds: no job can finish "
+                'in that time; give the time that the run needs, such as timeout="6h"',
                 fix='timeout="6h", or what the run needs',
                 evidence={"timeout_seconds": job.timeout_seconds},
             )
@@ -89,10 +89,14 @@ class UnknownFlavorOrTimeout(Rule):
     )
     VALID = (
         Example(script=_SOURCE, job={"hardware_flavor": "rtx-pro-6000x2", "timeout": 5400}, why="A number is seconds."),
-        Example(script=_SOURCE, job={"flavor": "cpu-xl", "timeout": "1.5h"}, why="A fraction before the unit is legal."),
+        Example(
+            script=_SOURCE, job={"flavor": "cpu-xl", "timeout": "1.5h"}, why="A fraction before the unit is legal."
+        ),
         Example(script=_SOURCE, job={"timeout": "5400"}, why="So are digits alone; the flavor is left at its default."),
         Example(script=_SOURCE, job={"timeout": 0}, why="The client leaves a 0 out, and the default holds."),
-        Example(script=_SOURCE, job={"hardware_flavor": "${FLAVOR}", "timeout": "{{ timeout }}"}, why="Not filled in yet."),
+        Example(
+            script=_SOURCE, job={"hardware_flavor": "${FLAVOR}", "timeout": "{{ timeout }}"}, why="Not filled in yet."
+        ),
         Example(job={"operation": "ps", "hardware_flavor": "all"}, why="Nothing is started."),
         Example(script=_SOURCE, job={"backend": "local", "hardware": "rtx-4090"}, why="The machine is one's own."),
     )

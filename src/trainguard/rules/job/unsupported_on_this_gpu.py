@@ -255,9 +255,10 @@ def _mixed_precision(script: ScriptFacts) -> Iterator[tuple[str, str, Location]]
 def _attention(script: ScriptFacts) -> Iterator[tuple[str, str, Location]]:
     for request in attention_requests(script):
         known = texts(request.value)
-        if known and all(name.startswith(_FLASH_ATTENTION) for name in known):
-            if certainly_runs(request.block, script.resolver) and not guarding_handlers(request.block):
-                yield "flash", f'attn_implementation="{min(known)}"', request.where
+        if not known or not all(name.startswith(_FLASH_ATTENTION) for name in known):
+            continue
+        if certainly_runs(request.block, script.resolver) and not guarding_handlers(request.block):
+            yield "flash", f'attn_implementation="{min(known)}"', request.where
 
 
 # -- in the command ----------------------------------------------------------------

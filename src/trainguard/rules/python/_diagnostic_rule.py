@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from trainguard.facts.diagnostics import Kind
 from trainguard.findings import Finding
 from trainguard.rules.base import Area, Rule, Subject
-
-if TYPE_CHECKING:
-    from trainguard.facts.diagnostics import Kind
 
 
 class DiagnosticRule(Rule):

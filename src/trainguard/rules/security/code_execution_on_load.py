@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from trainguard.facts.calls import Call
 from trainguard.facts.script import ScriptFacts
 from trainguard.facts.values import (
     ABSENT,
     UNKNOWN,
+    Class,
     Constant,
+    Function,
     Instance,
+    Partial,
+    Table,
     Text,
     Value,
     constant,
+    is_none,
     options,
     text,
     truth,
@@ -23,9 +28,10 @@ from trainguard.facts.values import (
 from trainguard.findings import Finding
 from trainguard.rules.base import Example, Rule, Subject
 
-# A commit, in full or shortened as Git shows it, is a pin; a branch moves. Tags are left alone: they seldom move.
-_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+# A commit is a pin, a branch moves. What is neither a commit nor one of these may be a tag, which seldom moves.
 _BRANCHES = {"main", "master", "HEAD", "dev", "develop", "latest"}
+_REVISIONS = ("code_revision", "revision", "model_revision")
+_NESTED = ("model_init_kwargs", "model_kwargs", "tokenizer_kwargs", "config_kwargs")
 # Positions and names under which the repository is given: `from_pretrained`, `pipeline`, `LLM`, `SentenceTransformer`.
 _REPOSITORY = ("pretrained_model_name_or_path", "model", "model_name", "model_name_or_path", "path", "repo_id")
 # Readers of pickles (docs.python.org/3/library/pickle.html: "never unpickle data … from an untrusted source"), which
@@ -50,11 +56,11 @@ _REMOTE_CODE = (
     'revision="<commit hash>" after reading that code'
 )
 _TORCH_LOAD = (
-    "torch.load without weights_only=True unpickles the file, which runs any code that it holds; add weights_only=True, "
-    "or store the weights as safetensors"
+    "torch.load without weights_only=True unpickles the file, which runs any code that it holds; add "
+    "weights_only=True, or store the weights as safetensors"
 )
 _PICKLE = (
-    "{} unpickles the file, which runs any code that it holds; use a format that holds data only, such as safetensors, "
+    "{} unpickles what it is given, which runs any code in it; use a format that holds data only, such as safetensors, "
     "JSON, Parquet or .npy"
 )
 
@@ -155,7 +161,7 @@ class CodeExecutionOnLoad(Rule):
             why="The safe default of newer versions is switched off.",
         ),
         Example(
-            script='from pickle import load as read\nwith open("features.bin", "rb") as stream:\n    rows = read(stream)\n',
+            script='from pickle import load as read\nwith open("data.bin", "rb") as stream:\n    rows = read(stream)\n',
             findings=((3, _PICKLE.format("pickle.load")),),
             why="pickle under another name.",
         ),
@@ -176,17 +182,19 @@ class CodeExecutionOnLoad(Rule):
 
     def _remote_code(self, script: ScriptFacts) -> Iterator[Finding]:
         seen: set[str] = set()
+        partials = "partial" in script.mentions
         for call in script.calls:
-            if call.node.keywords and _trusts_remote_code(call) and call.live and _is_unpinned(call):
-                repository = _repository(call)
-                if repository is None or repository in seen:
-                    continue
-                seen.add(repository)
-                yield self.finding(
-                    _REMOTE_CODE.format(repository or "the repository"),
-                    where=call.argument_location("trust_remote_code"),
-                    fix='trust_remote_code=True, revision="<commit hash>"',
-                )
+            if not (call.node.keywords or partials) or not (argument := _trusting_argument(call)) or not call.live:
+                continue
+            repository = _repository(call)
+            if repository is None or repository in seen:
+                continue
+            seen.add(repository)
+            yield self.finding(
+                _REMOTE_CODE.format(repository or "the repository"),
+                where=call.argument_location(argument),
+                fix='trust_remote_code=True, revision="<commit hash>"',
+            )
 
     def _pickles(self, subject: Subject, script: ScriptFacts) -> Iterator[Finding]:
         for call in script.calls_named("load", "loads", "read_pickle", "Unpickler", "load_session"):
@@ -207,23 +215,34 @@ class CodeExecutionOnLoad(Rule):
 # -- remote code -----------------------------------------------------------------
 
 
-def _trusts_remote_code(call: Call) -> bool:
+def _trusting_argument(call: Call) -> str | None:
+    """The argument of a call that trusts code of a repository which no commit pins, None if none does."""
     written = {keyword.arg for keyword in call.node.keywords}
-    if not written & {"trust_remote_code", None} or call.name in ("dict", "partial", "update"):
-        return False
-    return constant(call.keywords.get("trust_remote_code", ABSENT)) is True
+    if not written & {"trust_remote_code", *_NESTED, None} and not isinstance(call.callee, Partial):
+        return None
+    if call.written_name in ("dict", "partial", "update"):
+        return None
+    if any(isinstance(option, Function | Class) for option in options(call.callee)):
+        return None  # what it does with the argument is read where it does it
+    if constant(call.keywords.get("trust_remote_code", ABSENT)) is True and not call.may_have_more:
+        return "trust_remote_code" if _is_unpinned({name: call.argument(name) for name in _REVISIONS}) else None
+    for name in _NESTED:
+        nested = call.keywords.get(name, ABSENT)
+        if isinstance(nested, Table) and constant(nested.entries.get("trust_remote_code", ABSENT)) is True:
+            return name if nested.complete and _is_unpinned(nested.entries) else None
+    return None
 
 
-def _is_unpinned(call: Call) -> bool:
+def _is_unpinned(arguments: Mapping[str, Value]) -> bool:
     """Whether it is certain that no commit is named."""
-    for name in ("code_revision", "revision"):
-        value = call.argument(name)
-        if value is ABSENT or (isinstance(value, Constant) and value.value is None):
+    for name in _REVISIONS:
+        value = arguments.get(name, ABSENT)
+        if value is ABSENT or is_none(value):
             continue
         known = text(value)
-        if known is None or known not in _BRANCHES or _COMMIT.fullmatch(known):
+        if known is None or known not in _BRANCHES:
             return False
-    return not call.may_have_more
+    return True
 
 
 def _repository(call: Call) -> str | None:
