@@ -54,14 +54,14 @@ docs: $(VENV)/dev.stamp ## write the generated pages of docs/
 	@$(BIN)/python scripts/generate_docs.py
 	@$(BIN)/python scripts/readme.py
 
-bench: $(VENV)/dev.stamp $(VENV)/bench.stamp ## time trainguard, also against torch-preflight
-	@$(BIN)/python benchmarks/bench.py --torch-preflight $(VENV)/bench/bin/torch-preflight
+bench: $(VENV)/core.stamp ## time trainguard, also against torch-preflight; writes docs/benchmarks.md
+	@$(BIN)/python benchmarks/preflight.py
 
 quiet: $(VENV)/dev.stamp ## check every script that the training libraries ship; writes docs/quiet.md
 	@$(BIN)/python scripts/quiet.py
 
 fuzz: $(VENV)/dev.stamp ## ten minutes of hostile scripts and arguments
-	@$(BIN)/python -m pytest -q tests/fuzz --hypothesis-profile=fuzz
+	@$(BIN)/python scripts/fuzz.py
 
 clean: ## remove the environment and all caches
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -85,10 +85,4 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	@echo "installing the tools for tests and checks"
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@$(PIP_INSTALL) --no-deps $(READ_FOR_TESTS)
-	@touch $@
-
-# An environment of its own, so that what it brings changes nothing here.
-$(VENV)/bench.stamp: $(VENV)/core.stamp
-	@test -x $(VENV)/bench/bin/python || $(PYTHON) -m venv $(VENV)/bench
-	@$(VENV)/bench/bin/python -m pip install --quiet torch-preflight
 	@touch $@

@@ -18,7 +18,6 @@ ALLOWLIST = Path(__file__).with_name("skip_allowlist.txt")
 # Without a deadline: a busy machine makes an example slow, which says nothing about the code.
 _SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
 settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ, suppress_health_check=_SLOW_IS_FINE)
-settings.register_profile("fuzz", deadline=None, max_examples=200_000, suppress_health_check=_SLOW_IS_FINE)
 settings.load_profile("tests")
 
 

@@ -1,5 +1,7 @@
 """The Python diagnostics, against the real engine."""
 
+# ruff: noqa: E501 - a script on one line is easier to compare with its neighbours than one cut in pieces
+
 from __future__ import annotations
 
 import builtins

@@ -203,12 +203,13 @@ def statements() -> SearchStrategy[str]:
 
 Mutation = tuple[str, int, int]
 _BIG = 1_000_000
+_MOST_CHARACTERS = 100_000  # many inputs find more than long ones
 
 
 def mutated(text: str, mutations: list[Mutation]) -> str:
     """`text` after some accidents; each is a kind, a place and a detail."""
     for kind, place, detail in mutations:
-        text = _MUTATIONS[kind](text, place, detail)[:400_000]
+        text = _MUTATIONS[kind](text, place, detail)[:_MOST_CHARACTERS]
     return text
 
 

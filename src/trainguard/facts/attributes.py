@@ -83,7 +83,7 @@ class Attributes:
         if self._classes.is_opaque(owner):
             return Member(owner, name)
         body = self._body_value(owner, name)
-        stores = list(self._own_stores(owner, self._classes.line(owner), name))
+        stores = list(self._own_stores(self._classes.line(owner), name))
         if body is None and not stores:
             return Member(Symbol("self"), name)
         return choice([*([body] if body is not None else []), *(self.stored(store) for store in stores)])
@@ -108,7 +108,7 @@ class Attributes:
         if self._classes.is_opaque(local) or self._is_property(local, name):
             return self.class_attribute(local, name)
         given = self._given_field(owner.call, local, name)
-        stores = list(self._own_stores(local, self._classes.line(local), name))
+        stores = list(self._own_stores(self._classes.line(local), name))
         if not stores:
             return given if given is not ABSENT else self.class_attribute(local, name)
         body = self._body_value(local, name) if given is ABSENT else given
@@ -187,7 +187,7 @@ class Attributes:
         stores = self._resolver.structure.attribute_stores.get(name, [])
         return [store for store in stores if self._resolver.is_live(store.block)]
 
-    def _own_stores(self, owner: Class, line: list[Class], name: str) -> Iterator[Store]:
+    def _own_stores(self, line: list[Class], name: str) -> Iterator[Store]:
         """The stores `self.name = …` in the methods of a class and its bases."""
         nodes = {member.node for member in line}
         for store in self._stores_of(name):
@@ -214,7 +214,7 @@ class Attributes:
         local = self.class_of(owner.call) if isinstance(owner, Instance) else owner
         if isinstance(local, Class) and self._is_property(local, name):
             return value
-        own = set(self._own_stores(local, self._classes.line(local), name)) if isinstance(local, Class) else set()
+        own = set(self._own_stores(self._classes.line(local), name)) if isinstance(local, Class) else set()
         for store in self._stores_of(name):
             if store in own:
                 continue
@@ -258,9 +258,9 @@ class Attributes:
     def _is_set_by_unknown_names(self, owners: list[Value]) -> bool:
         for call in self._resolver.calls_by_written_name.get("setattr", []):
             key = call.node.args[1] if len(call.node.args) == 3 else None
-            if not isinstance(key, ast.Constant) and call.live:
-                if any(_is_one_of(owner, call.positional(0)) for owner in owners):
-                    return True
+            told = isinstance(key, ast.Constant) or not call.live
+            if not told and any(_is_one_of(owner, call.positional(0)) for owner in owners):
+                return True
         for base, block in self._resolver.containers.changed_namespaces:
             whole = self._resolver.evaluate(base, block)
             if any(_is_one_of(owner, whole) for owner in owners):

@@ -81,7 +81,8 @@ class Call:
     @property
     def package(self) -> str | None:
         """The top-level package of an imported callee."""
-        return self.path.partition(".")[0] if self.path and "." in self.path else None
+        path = self.path
+        return path.partition(".")[0] if path and "." in path else None
 
     @property
     def name(self) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _OPAQUE_METHODS = {"__getattribute__", "__new__"}
 _OPAQUE_BASES = ("Enum", "Flag")
 # Bases of libraries whose constructor takes no fields by name.
-_WITHOUT_FIELDS = {"object", "ABC", "Protocol", "Generic", "Exception", "Module", "Dataset", "IterableDataset", "Thread"}
+_WITHOUT_FIELDS = {"object", "ABC", "Protocol", "Generic", "Exception", "Module", "Dataset", "Thread"}
 
 
 class Classes:

@@ -39,10 +39,11 @@ _MUTATING = {
 }
 # Functions and methods that leave what they are given as it is, by last name.
 _READING = {
-    *("dict", "list", "tuple", "set", "frozenset", "len", "print", "pprint", "str", "repr", "bool", "isinstance", "type"),
+    *("dict", "list", "tuple", "set", "frozenset", "len", "print", "pprint", "str", "repr", "bool", "isinstance"),
     *("sorted", "enumerate", "zip", "range", "sum", "any", "all", "min", "max", "map", "filter", "iter", "reversed"),
-    *("dumps", "dump", "safe_dump", "deepcopy", "copy", "join", "format", "startswith", "endswith", "get", "info", "log"),
-    *("debug", "warning", "error", "from_list", "from_dict", "DataFrame", "parse_args", "update", "extend", "id", "vars"),
+    *("dumps", "dump", "safe_dump", "deepcopy", "copy", "join", "format", "startswith", "endswith", "get", "info"),
+    *("log", "debug", "warning", "error", "from_list", "from_dict", "DataFrame", "parse_args", "update", "extend"),
+    *("id", "type", "vars"),
 }  # fmt: skip
 
 
@@ -69,10 +70,10 @@ class Containers:
         found: list[tuple[ast.expr, _Mutation]] = []
         structure = self._resolver.structure
         stores = [store for several in structure.item_stores.values() for store in several]
-        for store in [*stores, *structure.other_stores]:
-            found.append((store.base, _Mutation(store.position, store.block, store=store)))
         for several in structure.attribute_stores.values():
-            found += [(s.base, _Mutation(s.position, s.block, store=s)) for s in several if isinstance(s.base, ast.Name)]
+            stores += [store for store in several if isinstance(store.base, ast.Name)]
+        stores += structure.other_stores
+        found += [(store.base, _Mutation(store.position, store.block, store=store)) for store in stores]
         for method in _MUTATING:
             for call in self._resolver.calls_by_written_name.get(method, []):
                 if isinstance(call.node.func, ast.Attribute):
@@ -110,13 +111,13 @@ class Containers:
 
     @cached_property
     def changed_namespaces(self) -> list[tuple[ast.expr, Block]]:
-        """The objects whose attributes are set by names that cannot be told: `x.__dict__.update(…)`, `vars(x)[…] = …`."""
+        """The objects whose attributes are set by unknown names: `x.__dict__.update(…)`, `vars(x)[…] = …`."""
         found = []
         for base, mutation in self._mutations:
             if isinstance(base, ast.Attribute) and base.attr == "__dict__":
                 found.append((base.value, mutation.block))
-            elif isinstance(base, ast.Call) and isinstance(base.func, ast.Name) and base.func.id == "vars" and base.args:
-                found.append((base.args[0], mutation.block))
+            elif isinstance(base, ast.Call) and isinstance(base.func, ast.Name) and base.func.id == "vars":
+                found += [(argument, mutation.block) for argument in base.args]
         return found
 
     def in_attribute(self, value: Value, name: str) -> Value:
@@ -185,7 +186,7 @@ class Containers:
         return escape.call is not None and self._is_changed_by(escape.call, escape)
 
     def _is_held(self, base: ast.Name, mutation: _Mutation) -> bool:
-        """Whether a name that is changed may stand for something out of a list: of a loop, an unpacking, a parameter."""
+        """Whether a name may stand for something out of a list: of a loop, an unpacking, a parameter."""
         bindings = mutation.block.scope.bindings.get(base.id, [])
         return any(b.kind not in ("assign", "import") or isinstance(b.value, ast.Subscript) for b in bindings)
 
@@ -193,9 +194,9 @@ class Containers:
         call = self._resolver.call_of(node, escape.block)
         if call.written_name in _READING or call.name in _READING:
             return False
-        return any(self._callee_changes(option, node, escape) for option in options(call.callee))
+        return any(self._callee_changes(option, escape) for option in options(call.callee))
 
-    def _callee_changes(self, callee: Value, node: ast.Call, escape: Escape) -> bool:
+    def _callee_changes(self, callee: Value, escape: Escape) -> bool:
         if isinstance(callee, Function) and isinstance(callee.node, ast.FunctionDef | ast.AsyncFunctionDef):
             return self._function_changes(callee)
         if isinstance(callee, Class):

@@ -48,9 +48,7 @@ def diagnose(sources: Sequence[str], *, python_version: str = "3.12") -> list[li
     return results
 
 
-def diagnose_each(
-    sources: Sequence[str], *, python_version: str = "3.12"
-) -> list[list[Diagnostic] | EngineError]:
+def diagnose_each(sources: Sequence[str], *, python_version: str = "3.12") -> list[list[Diagnostic] | EngineError]:
     """As `diagnose`, with the error in place of the diagnostics of a source that the engine failed on.
 
     Raises EngineError only where the engine is missing or cannot be started at all.

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterator
 
 from trainguard.facts.diagnostics import Diagnostic
-from trainguard.facts.diagnostics_tree import FUNCTIONS, LOOPS, SCOPES, Function, Tree, dotted, leaves
+from trainguard.facts.diagnostics_tree import FUNCTIONS, LOOPS, Function, Tree, dotted, leaves
 from trainguard.facts.diagnostics_unconditional import unconditional
 
 # Reading a list or dict in these ways cannot change it.
@@ -53,18 +53,19 @@ def _lookups(tree: Tree) -> Iterator[Diagnostic]:
 
 
 def _trouble(node: ast.Subscript, literal: ast.Dict | ast.List, key: str | int) -> tuple[str, str] | None:
-    name = ast.unparse(node.value) if isinstance(node.value, ast.Name) else "the list" if isinstance(literal, ast.List) else "the dict"
-    where = f" (line {literal.lineno})" if isinstance(node.value, ast.Name) else ""
+    name, where = "the list" if isinstance(literal, ast.List) else "the dict", ""
+    if isinstance(node.value, ast.Name):
+        name, where = f"`{node.value.id}`", f" (line {literal.lineno})"
     if isinstance(literal, ast.List):
         size = len(literal.elts)
         if not isinstance(key, int) or -size <= key < size:
             return None
-        return "IndexError", f"index {key} is past the end of `{name}`{where}, which has {size} items; correct the index"
+        return "IndexError", f"index {key} is past the end of {name}{where}, which has {size} items; correct the index"
     keys = [entry.value for entry in literal.keys if isinstance(entry, ast.Constant)]
     if key in keys:
         return None
     shown = ", ".join(repr(k) for k in keys[:6]) + (", …" if len(keys) > 6 else "")
-    return "KeyError", f"`{name}`{where} has no key {key!r}, only {shown or 'none at all'}; correct the key or add it"
+    return "KeyError", f"{name}{where} has no key {key!r}, only {shown or 'none at all'}; correct the key or add it"
 
 
 def _literal(node: ast.expr, tree: Tree) -> ast.Dict | ast.List | None:
@@ -94,19 +95,10 @@ def _constant(node: ast.expr, tree: Tree) -> tuple[bool, object]:
     return False, None
 
 
-def _owner(name: ast.Name, tree: Tree) -> ast.AST | None:
-    scope: ast.AST = tree.scope(name)
-    while isinstance(scope, SCOPES) and not isinstance(scope, ast.Module):
-        if name.id in tree.bindings(scope):
-            return scope
-        scope = tree.scope(scope)
-    return scope
-
-
 def _only_value(name: ast.Name, tree: Tree) -> ast.expr | None:
     """What `name` is assigned, if that happens once, in a plain statement that comes before."""
-    scope = _owner(name, tree)
-    if not isinstance(scope, SCOPES) or isinstance(scope, ast.ClassDef) or name.id in tree.rebound_elsewhere:
+    scope = tree.binding_scope(name, name.id)
+    if isinstance(scope, ast.ClassDef) or name.id in tree.rebound_elsewhere:
         return None
     if tree.has_star_import or tree.makes_names_at_run_time:
         return None

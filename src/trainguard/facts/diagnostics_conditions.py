@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from trainguard.facts.diagnostics_tree import FUNCTIONS, SCOPES, Scope, Tree, dotted, names_in
+from trainguard.facts.diagnostics_tree import FUNCTIONS, Scope, Tree, dotted, names_in
 
 # Conditions about the machine or what is installed are settled by whoever wrote the job, those about an object's
 # own attributes by its class.
@@ -28,10 +28,7 @@ def is_always_true(test: ast.expr, tree: Tree) -> bool:
 def _script_constant(node: ast.expr, tree: Tree) -> ast.expr | None:
     if not isinstance(node, ast.Name) or node.id in tree.rebound_elsewhere:
         return None
-    scope: ast.AST = tree.scope(node)
-    while not isinstance(scope, ast.Module) and isinstance(scope, SCOPES) and node.id not in tree.bindings(scope):
-        scope = tree.scope(scope)
-    bindings = tree.bindings(scope).get(node.id, []) if isinstance(scope, SCOPES) else []
+    bindings = tree.bindings(tree.binding_scope(node, node.id)).get(node.id, [])
     parent = tree.parents.get(bindings[0].node) if len(bindings) == 1 else None
     return parent.value if isinstance(parent, ast.Assign | ast.AnnAssign) else None
 
@@ -78,9 +75,7 @@ def _settling_tests(statement: ast.If, scope: Scope, tree: Tree) -> list[ast.AST
     for node in ast.walk(scope):
         if getattr(node, "lineno", statement.lineno) >= statement.lineno:
             continue
-        if isinstance(node, ast.Assert):
-            found.append(node.test)
-        elif isinstance(node, ast.If) and _may_leave(node):
+        if isinstance(node, ast.Assert) or (isinstance(node, ast.If) and _may_leave(node)):
             found.append(node.test)
     return found
 
@@ -149,7 +144,7 @@ def _compared_literals(test: ast.expr) -> tuple[str, set[object]] | None:
         return None
     if isinstance(test.ops[0], ast.Eq) and isinstance(right, ast.Constant):
         return subject, {right.value}
-    if isinstance(test.ops[0], ast.In) and isinstance(right, ast.List | ast.Tuple | ast.Set):
-        if all(isinstance(item, ast.Constant) for item in right.elts):
-            return subject, {item.value for item in right.elts if isinstance(item, ast.Constant)}
-    return None
+    if not isinstance(test.ops[0], ast.In) or not isinstance(right, ast.List | ast.Tuple | ast.Set):
+        return None
+    values: set[object] = {item.value for item in right.elts if isinstance(item, ast.Constant)}
+    return (subject, values) if all(isinstance(item, ast.Constant) for item in right.elts) else None

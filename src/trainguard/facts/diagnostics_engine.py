@@ -63,7 +63,7 @@ class EngineMessage:
     end_column: int
 
 
-class _Died(Exception):
+class _DiedError(Exception):
     """The server ended, or was ended at its deadline, before it had answered."""
 
 
@@ -74,7 +74,9 @@ def ask_engine(texts: Sequence[str], *, python_version: str) -> list[tuple[Engin
     for index, text in enumerate(texts):
         if index not in found and len(texts) > 1:
             # One hostile script must not cost the others their answer.
-            found |= {index: answer for answer in _ask_together(binary, [text], python_version).values()}
+            alone = _ask_together(binary, [text], python_version)
+            if 0 in alone:
+                found[index] = alone[0]
     return [found[index] if index in found else _no_answer() for index in range(len(texts))]
 
 
@@ -94,16 +96,15 @@ def _binary() -> str:
         raise EngineError(f"the type checker ty is not installed ({error}); run `pip install ty`") from error
 
 
-def _ask_together(
-    binary: str, texts: Sequence[str], python_version: str
-) -> dict[int, tuple[EngineMessage, ...]]:
+def _ask_together(binary: str, texts: Sequence[str], python_version: str) -> dict[int, tuple[EngineMessage, ...]]:
     """Answers by index, fewer than there are texts if the server died on one of them."""
     answers: dict[int, tuple[EngineMessage, ...]] = {}
     server = _started(binary)
     deadline = threading.Timer(_SINGLE_TIMEOUT_SECONDS if len(texts) == 1 else _BATCH_TIMEOUT_SECONDS, server.kill)
     deadline.daemon = True
     deadline.start()
-    assert server.stdin is not None and server.stdout is not None
+    assert server.stdin is not None
+    assert server.stdout is not None
     # Written from a thread of its own: both sides would wait for ever on two full pipes.
     writer = threading.Thread(target=_write, args=(server.stdin, texts, python_version), daemon=True)
     writer.start()
@@ -112,13 +113,14 @@ def _ask_together(
         while waiting:
             message = _read(server.stdout)
             if message.get("method") == "window/showMessage" and message["params"]["type"] == _MESSAGE_ERROR:
-                raise EngineError(f"ty refused its settings: {message['params']['message']}; reinstall trainguard and ty")
+                refusal = message["params"]["message"]
+                raise EngineError(f"ty refused its settings: {refusal}; reinstall trainguard and ty")
             if "method" in message or message.get("id") not in waiting:
                 continue
             waiting.remove(message["id"])
             if "result" in message:  # else ty failed on this text, and said so
                 answers[message["id"] - 1] = _messages(message["result"]["items"])
-    except _Died:
+    except _DiedError:
         pass
     finally:
         deadline.cancel()
@@ -144,7 +146,7 @@ def _started(binary: str) -> subprocess.Popen[bytes]:
             env=_environment_variables(),
         )
     except OSError as error:
-        raise EngineError(f"the type checker ty cannot be started: {error}; reinstall it with `pip install ty`") from error
+        raise EngineError(f"ty cannot be started: {error}; reinstall it with `pip install ty`") from error
     finally:
         os.close(nothing)
 
@@ -204,13 +206,13 @@ def _read(pipe: IO[bytes]) -> dict[str, Any]:
     length = 0
     while (header := pipe.readline()) != b"\r\n":
         if not header:
-            raise _Died
+            raise _DiedError
         name, _, value = header.partition(b":")
         if name.lower() == b"content-length":
             length = int(value)
     body = pipe.read(length)
     if len(body) < length:
-        raise _Died
+        raise _DiedError
     decoded: dict[str, Any] = json.loads(body)
     return decoded
 

@@ -154,9 +154,7 @@ def _own_syntax_error(error: str) -> Diagnostic | None:
 
 
 def _judge(prepared: _Prepared, messages: Sequence[EngineMessage], version: tuple[int, int]) -> list[Diagnostic]:
-    broken = min(
-        (m for m in messages if m.code == "invalid-syntax"), key=lambda m: (m.line, m.column), default=None
-    )
+    broken = min((m for m in messages if m.code == "invalid-syntax"), key=lambda m: (m.line, m.column), default=None)
     if broken is not None:
         return [_syntax_error(broken, version)]
     if (tree := prepared.tree) is None:

@@ -64,7 +64,8 @@ def _error(text: str, offset: int, why: str, remedy: str) -> Diagnostic:
     column = offset - (text.rfind("\n", 0, offset) + 1) + 1
     return Diagnostic(
         kind="syntax-error",
-        message=f"No Python can parse this script, so nothing of it runs: {why} (line {line}, column {column}); {remedy}",
+        message=f"No Python can parse this script, so nothing of it runs: {why} (line {line}, column {column}); "
+        f"{remedy}",
         line=line,
         column=column,
         end_line=line,

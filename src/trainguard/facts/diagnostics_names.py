@@ -57,9 +57,9 @@ def _may_exist(use: ast.Name, tree: Tree, python_version: tuple[int, int]) -> bo
         return True
     below: ast.AST = use
     for parent in tree.ancestors(use):
-        if isinstance(parent, ast.If | ast.IfExp) and below is not parent.test:
-            if _VERSION_TEST.search(ast.unparse(parent.test)):
-                return True
+        test = parent.test if isinstance(parent, ast.If | ast.IfExp) else None
+        if test is not None and below is not test and _VERSION_TEST.search(ast.unparse(test)):
+            return True
         if _is_unevaluated_annotation(parent, below, tree, python_version):
             return True
         below = parent
@@ -72,9 +72,7 @@ def _is_probe(use: ast.Name, tree: Tree) -> bool:
     return parent is not None and len(parent.body) <= 2
 
 
-def _is_unevaluated_annotation(
-    parent: ast.AST, below: ast.AST, tree: Tree, python_version: tuple[int, int]
-) -> bool:
+def _is_unevaluated_annotation(parent: ast.AST, below: ast.AST, tree: Tree, python_version: tuple[int, int]) -> bool:
     """Annotations under PEP 563 or PEP 649 (3.14), and those of local variables, raise nothing."""
     if isinstance(parent, ast.AnnAssign):
         annotated = below is parent.annotation
@@ -116,7 +114,8 @@ def _before_assignment(
         if isinstance(scope, ast.ClassDef) and _bound_around(use.id, scope, tree):
             return None
     here = (use.lineno, use.col_offset)
-    earlier = [binding for binding in bindings if (binding.line, binding.column) < here and not _same(binding, use, tree)]
+    above = [binding for binding in bindings if (binding.line, binding.column) < here]
+    earlier = [binding for binding in above if not _same(binding, use, tree)]
     later = next((b for b in bindings if b not in earlier and not b.deletes), None)
     error = "UnboundLocalError" if isinstance(scope, FUNCTIONS) else "NameError"
     if earlier and earlier[-1].deletes:
@@ -157,7 +156,8 @@ def _deletion(use: ast.Name, binding: Binding, error: str) -> str:
     if isinstance(binding.node, ast.ExceptHandler):
         return (
             f"`{use.id}` is read at line {use.lineno} after its `except … as {use.id}` block (line "
-            f"{binding.node.lineno}), where Python deletes it: {error} at run time; use it inside the block or keep a copy"
+            f"{binding.node.lineno}), where Python deletes it: {error} at run time; use it inside the block or keep a "
+            "copy"
         )
     return (
         f"`{use.id}` is read at line {use.lineno} after `del {use.id}` at line {binding.line}: {error} at run time; "

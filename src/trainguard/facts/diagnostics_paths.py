@@ -143,7 +143,7 @@ def _surely_bound(block: Sequence[ast.stmt]) -> set[str]:
     found: set[str] = set()
     for statement in block:
         if isinstance(statement, ast.Assign):
-            found |= {n.id for t in statement.targets for n in ast.walk(t) if _is_store(n)}
+            found |= _stored(*statement.targets)
         elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
             found |= {n.id for n in [statement.target] if isinstance(n, ast.Name)}
         elif isinstance(statement, ast.With | ast.AsyncWith):
@@ -154,7 +154,7 @@ def _surely_bound(block: Sequence[ast.stmt]) -> set[str]:
 
 
 def _maybe_bound(block: Sequence[ast.stmt]) -> set[str]:
-    found = {n.id for statement in block for n in ast.walk(statement) if _is_store(n)}
+    found = _stored(*block)
     for statement in block:
         for node in ast.walk(statement):
             if isinstance(node, ast.Import | ast.ImportFrom):
@@ -164,8 +164,9 @@ def _maybe_bound(block: Sequence[ast.stmt]) -> set[str]:
     return found
 
 
-def _is_store(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+def _stored(*roots: ast.AST) -> set[str]:
+    nodes = (node for root in roots for node in ast.walk(root))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
 # -- the read ----------------------------------------------------------------------
@@ -231,9 +232,7 @@ def _may_decide(statement: ast.stmt, related: set[str]) -> bool:
     return False
 
 
-def _diagnostic(
-    read: ast.Name, statement: ast.If | ast.Try | ast.TryStar, scope: Scope, tree: Tree
-) -> Diagnostic:
+def _diagnostic(read: ast.Name, statement: ast.If | ast.Try | ast.TryStar, scope: Scope, tree: Tree) -> Diagnostic:
     error = "NameError" if isinstance(scope, ast.Module) else "UnboundLocalError"
     if isinstance(statement, ast.If):
         where = f"only on some branches of the `if` at line {statement.lineno}"
@@ -244,7 +243,8 @@ def _diagnostic(
         remedy = "give it a value in the handler, or leave there"
     return Diagnostic(
         kind="possibly-unbound",
-        message=f"`{read.id}` is read at line {read.lineno} on every path but assigned {where}: {error} on the others; {remedy}",
+        message=f"`{read.id}` is read at line {read.lineno} on every path but assigned {where}: {error} on the others; "
+        f"{remedy}",
         line=read.lineno,
         column=tree.column(read),
         end_line=read.end_lineno,

@@ -148,6 +148,13 @@ class Tree:
             self._bindings[scope] = table
         return self._bindings[scope]
 
+    def binding_scope(self, node: ast.AST, name: str) -> Scope:
+        """The innermost scope around `node` that binds `name`, the module if none does."""
+        scope = self.scope(node)
+        while not isinstance(scope, ast.Module) and name not in self.bindings(scope):
+            scope = self.scope(scope)
+        return scope
+
     @cached_property
     def rebound_elsewhere(self) -> frozenset[str]:
         """Names that some function declares `global` or `nonlocal`: a call may change them."""

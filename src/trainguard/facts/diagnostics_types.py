@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from trainguard.facts.diagnostics import Diagnostic, Kind
 from trainguard.facts.diagnostics_engine import EngineMessage
-from trainguard.facts.diagnostics_tree import FUNCTIONS, LOOPS, SCOPES, Function, Tree, dotted
+from trainguard.facts.diagnostics_tree import FUNCTIONS, LOOPS, Function, Tree, dotted
 
 _MAX_STEPS = 40
 
@@ -117,13 +117,11 @@ class _Certainty:
 
     def _name(self, node: ast.Name) -> bool:
         tree = self._tree
-        scope: ast.AST = tree.scope(node)
-        while not isinstance(scope, ast.Module) and node.id not in tree.bindings(scope):
-            scope = tree.scope(scope)
+        scope = tree.binding_scope(node, node.id)
         if (scope, node.id) in self._seen:
             return True
         self._seen.add((scope, node.id))
-        if node.id in tree.rebound_elsewhere or self._is_loop_variable(node) or not isinstance(scope, SCOPES):
+        if node.id in tree.rebound_elsewhere or self._is_loop_variable(node):
             return False
         bindings = tree.bindings(scope).get(node.id)
         if bindings is None:
@@ -166,10 +164,8 @@ class _Certainty:
         """`os.environ`, `math.pi`: an attribute of a module of the standard library."""
         name = dotted(node)
         root = (name or "").partition(".")[0]
-        scope: ast.AST = self._tree.scope(node)
-        while not isinstance(scope, ast.Module) and isinstance(scope, SCOPES) and root not in self._tree.bindings(scope):
-            scope = self._tree.scope(scope)
-        bound = [b.node for b in self._tree.bindings(scope).get(root, [])] if isinstance(scope, SCOPES) else []
+        scope = self._tree.binding_scope(node, root)
+        bound = [binding.node for binding in self._tree.bindings(scope).get(root, [])]
         return bool(bound) and all(
             isinstance(b, ast.Import)
             and all(alias.name.partition(".")[0] in sys.stdlib_module_names for alias in b.names)
@@ -181,10 +177,7 @@ def _has_one_value(node: ast.expr, tree: Tree) -> bool:
     """Whether `node` is no variable, or one that is assigned once, or only ever None."""
     if not isinstance(node, ast.Name):
         return _is_one_value(node, tree)
-    scope: ast.AST = tree.scope(node)
-    while not isinstance(scope, ast.Module) and isinstance(scope, SCOPES) and node.id not in tree.bindings(scope):
-        scope = tree.scope(scope)
-    bindings = tree.bindings(scope).get(node.id, []) if isinstance(scope, SCOPES) else []
+    bindings = tree.bindings(tree.binding_scope(node, node.id)).get(node.id, [])
     values = [parent.value for b in bindings if isinstance(parent := tree.parents.get(b.node), ast.Assign)]
     all_none = all(isinstance(value, ast.Constant) and value.value is None for value in values)
     if len(values) != len(bindings):
@@ -202,10 +195,12 @@ def _is_one_value(node: ast.expr, tree: Tree) -> bool:
 
 def same_file_function(name: ast.Name, tree: Tree) -> Function | None:
     """The one undecorated function of this file that `name` can only mean."""
-    scope: ast.AST = tree.scope(name)
-    while not isinstance(scope, ast.Module) and (isinstance(scope, ast.ClassDef) or name.id not in tree.bindings(scope)):
+    scope = tree.scope(name)
+    while not isinstance(scope, ast.Module):
+        if not isinstance(scope, ast.ClassDef) and name.id in tree.bindings(scope):
+            break
         scope = tree.scope(scope)
-    if name.id in tree.rebound_elsewhere or tree.has_star_import or not isinstance(scope, SCOPES):
+    if name.id in tree.rebound_elsewhere or tree.has_star_import:
         return None
     bindings = tree.bindings(scope).get(name.id, [])
     if len(bindings) != 1 or not isinstance(bindings[0].node, FUNCTIONS) or bindings[0].node.decorator_list:
@@ -264,7 +259,9 @@ def _operation(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
     ]
     if len(shown) == 1:
         return f"`{operator}` cannot be applied to {shown[0]}; convert it to a number first"
-    remedy = "give it a value first" if "None" in kinds else "convert one of them, for instance with `int(...)` or `str(...)`"
+    remedy = "convert one of them, for instance with `int(...)` or `str(...)`"
+    if "None" in kinds:
+        remedy = "give it a value first"
     return f"`{operator}` cannot work between {shown[0]} and {shown[1]}; {remedy}"
 
 
@@ -304,7 +301,9 @@ def _single(what: str, remedy: str) -> Callable[[EngineMessage, ast.AST, Tree], 
 
 def _argument(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
     kinds = _types(message.text)
-    if len(kinds) < 3 or kinds[0] not in _STRICT_CALLABLES or not (kinds[-1] == "None" or kinds[-1].startswith("Literal[")):
+    if len(kinds) < 3 or kinds[0] not in _STRICT_CALLABLES:
+        return None
+    if kinds[-1] != "None" and not kinds[-1].startswith("Literal["):
         return None
     if not isinstance(node, ast.expr) or not is_certain(node, tree):
         return None
@@ -319,7 +318,9 @@ def _own_call(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
     function = same_file_function(call.func, tree)
     if function is None:
         return None
-    return f"{message.text.replace('Argument `', 'argument `', 1)} (defined at line {function.lineno}); correct the call"
+    return (
+        f"{message.text.replace('Argument `', 'argument `', 1)} (defined at line {function.lineno}); correct the call"
+    )
 
 
 def _raise(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
@@ -341,7 +342,7 @@ def _attribute(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
     return f"{_named(node.value, kinds[0])} has no attribute `{node.attr}`; {remedy}"
 
 
-def _division(message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
+def _division(_message: EngineMessage, node: ast.AST, tree: Tree) -> str | None:
     divisor = node.right if isinstance(node, ast.BinOp) else node.value if isinstance(node, ast.AugAssign) else None
     dividend = node.left if isinstance(node, ast.BinOp) else node.target if isinstance(node, ast.AugAssign) else None
     if divisor is None or dividend is None or not is_certain(divisor, tree) or not is_certain(dividend, tree):

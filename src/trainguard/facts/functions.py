@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Decorators that give back what the function does.
 _TRANSPARENT = {
     *("staticmethod", "classmethod", "override", "cache", "lru_cache", "no_grad", "inference_mode", "abstractmethod"),
-    *("on_main_process", "record", "main", "command"),
+    *("on_main_process", "record"),
 }
 
 

@@ -179,7 +179,7 @@ def _statement_endings(
         ending: Ending = "ends" if node.exc is not None and _is_clean_exit(script, node.exc, block) else "fails"
         return frozenset({ending})
     if isinstance(node, ast.Return):
-        return frozenset({"returns"}) | _call_endings(script, node, seen) - {"falls"}
+        return _any_of([frozenset({"returns"}), _call_endings(script, node, seen) - {"falls"}])
     if isinstance(node, ast.Continue | ast.Break):
         return frozenset({"loops"})
     if isinstance(node, ast.Assert):

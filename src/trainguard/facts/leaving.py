@@ -27,7 +27,7 @@ def leaves(statement: ast.stmt, *, by_raising: bool = True) -> bool:
     if isinstance(statement, ast.Try | ast.TryStar):
         return _try_leaves(statement, by_raising)
     if isinstance(statement, ast.With | ast.AsyncWith):
-        return _any(statement.body, by_raising=False)
+        return not may_swallow(statement) and _any(statement.body, by_raising=False)
     if isinstance(statement, ast.While):
         endless = isinstance(statement.test, ast.Constant) and bool(statement.test.value)
         return endless and not breaks(statement)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import builtins
-import json
 import operator
 import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from trainguard.facts.documents import LOADERS, loaded
 from trainguard.facts.values import (
     ABSENT,
     UNKNOWN,
@@ -108,11 +108,10 @@ def _table(node: ast.Dict, inner: Evaluate) -> Value:
                 complete = False
             continue
         name = inner(key)
-        if isinstance(name, Constant):
-            if isinstance(name.value, str):
-                entries[name.value] = inner(value)
+        if isinstance(name, Constant) and isinstance(name.value, str):
+            entries[name.value] = inner(value)
         else:
-            complete = False
+            complete = False  # a table holds string keys only
     return Table(entries, complete)
 
 
@@ -152,7 +151,9 @@ def _unary(node: ast.UnaryOp, inner: Evaluate) -> Value:
         verdict = truth(value)
         return UNKNOWN if verdict is None else Constant(not verdict)
     if isinstance(value, Constant) and isinstance(value.value, int | float):
-        return Constant(-value.value if isinstance(node.op, ast.USub) else value.value)
+        if isinstance(node.op, ast.Invert):
+            return UNKNOWN
+        return Constant(-value.value if isinstance(node.op, ast.USub) else +value.value)
     return UNKNOWN
 
 
@@ -172,7 +173,7 @@ def _binary(op: ast.operator, left: Value, right: Value) -> Value:
     if isinstance(op, ast.Add) and _is_text(right):
         return _joined([left, right])
     if isinstance(op, ast.Div) and _is_text(left):
-        return _joined([left, Constant("/"), right])
+        return _path([left, right])
     if isinstance(op, ast.Mod) and isinstance(left, Constant) and isinstance(left.value, str):
         head = left.value.partition("%")[0]
         return Text((head, None))
@@ -283,16 +284,12 @@ def function(callee: Symbol, call: Call) -> Value | None:
     path = callee.path
     if path == "builtins.dict":
         return _dict(call)
-    if path in ("builtins.list", "builtins.tuple", "builtins.set", "builtins.sorted"):
-        first = call.positional(0)
-        return Items(()) if first is ABSENT else first if isinstance(first, Items) else UNKNOWN
+    if path in ("builtins.list", "builtins.tuple", "builtins.set", "builtins.frozenset", "builtins.sorted"):
+        return _collected(path, call)
     if path in ("builtins.str", "pathlib.Path", "builtins.int", "builtins.float", "builtins.bool"):
         return _converted(path, call)
     if path in ("os.path.join", "pathlib.Path.joinpath"):
-        parts: list[Value] = []
-        for index in range(call.positional_count):
-            parts += [Constant("/"), call.positional(index)] if index else [call.positional(index)]
-        return _joined(parts)
+        return _path([call.positional(index) for index in range(call.positional_count)])
     if path in ("os.getenv", "os.environ.get"):
         default = call.argument("default", 1)
         return choice([Constant(None) if default is ABSENT else default, UNKNOWN])
@@ -300,11 +297,42 @@ def function(callee: Symbol, call: Call) -> Value | None:
         first = call.positional(0)
         dedent = isinstance(first, Constant) and isinstance(first.value, str)
         return Constant(textwrap.dedent(first.value)) if dedent else UNKNOWN  # type: ignore[attr-defined]
-    if path in _LOADERS:
-        return _loaded(call, _LOADERS[path])
+    if path in LOADERS:
+        return loaded(call.positional(0), LOADERS[path])
     if callee.name in ("SimpleNamespace", "EasyDict", "Munch", "Namespace", "DotMap", "AttrDict"):
         return Table(call.keywords, not call.may_have_more) if call.keywords else None
     return None
+
+
+def _collected(path: str, call: Call) -> Value:
+    """`list(…)` and its kin: of what is known to be in them, in the order that the result has."""
+    first = call.positional(0)
+    if first is ABSENT:
+        return Items(())
+    if not isinstance(first, Items):
+        return UNKNOWN
+    if path.endswith("sorted"):
+        known = [item.value for item in first.items if isinstance(item, Constant)]
+        if call.keywords or call.may_have_more or len(known) != len(first.items):
+            return Items(first.items, complete=False)
+        try:
+            return Items(tuple(Constant(item) for item in sorted(known)), first.complete)
+        except TypeError:
+            return UNKNOWN
+    return Items(tuple(options(choice(list(first.items)))), first.complete) if path.endswith("set") else first
+
+
+def _path(parts: list[Value]) -> Value:
+    """Parts joined as `os.path.join` and `/` of paths do: an absolute part starts anew."""
+    joined: list[Value] = []
+    for part in parts:
+        known = part.value if isinstance(part, Constant) and isinstance(part.value, str) else ""
+        if known.startswith("/"):
+            joined = [part]
+        else:
+            ends = joined and isinstance(joined[-1], Constant) and str(joined[-1].value).endswith("/")
+            joined += [part] if not joined or ends else [Constant("/"), part]
+    return _joined(joined)
 
 
 def _dict(call: Call) -> Value:
@@ -319,7 +347,7 @@ def _converted(path: str, call: Call) -> Value:
     first = call.positional(0)
     name = path.rpartition(".")[2]
     if name == "Path" and call.positional_count > 1:
-        return _joined([first, Constant("/"), call.positional(1)])
+        return _path([call.positional(index) for index in range(call.positional_count)])
     if name in ("str", "Path") and (isinstance(first, Text) or _is_text(first)):
         return first
     if not isinstance(first, Constant):
@@ -328,43 +356,6 @@ def _converted(path: str, call: Call) -> Value:
         return Constant(getattr(builtins, name)(first.value)) if name != "Path" else UNKNOWN
     except (TypeError, ValueError, OverflowError):
         return UNKNOWN
-
-
-def _yaml(document: str) -> Any:
-    import yaml
-
-    # The C loader where libyaml was built in: ten times faster, the same results.
-    return yaml.load(document, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
-def _toml(document: str) -> Any:
-    import tomllib
-
-    return tomllib.loads(document)
-
-
-_LOADERS: dict[str, Callable[[str], Any]] = {
-    "yaml.safe_load": _yaml,
-    "yaml.load": _yaml,
-    "yaml.full_load": _yaml,
-    "omegaconf.OmegaConf.create": _yaml,
-    "json.loads": json.loads,
-    "tomllib.loads": _toml,
-    "ast.literal_eval": ast.literal_eval,
-}
-
-
-def _loaded(call: Call, load: Callable[[str], Any]) -> Value:
-    """A YAML, JSON or TOML document that stands in the script as a string."""
-    document = call.positional(0)
-    if isinstance(document, Table):  # OmegaConf.create({…})
-        return document
-    if isinstance(document, Constant) and isinstance(document.value, str) and len(document.value) < _MAX_TEXT:
-        try:
-            return from_python(load(document.value))
-        except Exception:  # a broken document is for the script to meet, not for its reader
-            return UNKNOWN
-    return UNKNOWN
 
 
 def entry_node(node: ast.expr, key: str) -> ast.expr | None:
@@ -376,5 +367,3 @@ def entry_node(node: ast.expr, key: str) -> ast.expr | None:
     if isinstance(node, ast.Call):
         return next((keyword.value for keyword in node.keywords if keyword.arg == key), None)
     return None
-
-

@@ -64,10 +64,11 @@ def _runs(scope: Scope, names: set[str], structure: Structure) -> bool:
     node = scope.node
     if isinstance(node, ast.Lambda) or scope.kind == "comprehension":
         return True
-    if isinstance(node, ast.ClassDef):
-        return node.name in names or bool(node.decorator_list and not _all_passive(node.decorator_list))
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return True
+        return True  # a class body runs where it stands
+    owner = scope.parent.node if scope.parent is not None else None
+    if isinstance(owner, ast.ClassDef) and owner.name not in names and _all_passive(owner.decorator_list):
+        return False  # nobody makes an instance
     if node.name in names or not _all_passive(node.decorator_list):
         return True
     if scope.parent is not None and isinstance(scope.parent.node, ast.ClassDef):

@@ -6,10 +6,11 @@ the dataclass subclasses that make their own (`simple_parsing`, `tyro.cli(Config
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from trainguard.facts.command_line import ArgparseOptions, CommandLine
 from trainguard.facts.values import (
     ABSENT,
     UNKNOWN,
@@ -22,7 +23,6 @@ from trainguard.facts.values import (
     choice,
     options,
     text,
-    truth,
 )
 
 if TYPE_CHECKING:
@@ -31,64 +31,6 @@ if TYPE_CHECKING:
 
 _DATACLASS_METHODS = {"parse_args_into_dataclasses", "parse_args_and_config", "parse_dict"}
 _FILE_METHODS = {"parse_yaml_file", "parse_json_file"}
-_TRUE = {"true", "yes", "1", "t", "y", "on"}
-_FALSE = {"false", "no", "0", "f", "n", "off"}
-
-
-class CommandLine:
-    """Options as they were given: `--name value`, `--name=value`, `--flag`, several values."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self.given: dict[str, list[str]] = {}
-        self.reads_config = False
-        current: list[str] | None = None
-        for argument in arguments:
-            if argument.startswith("-") and not _is_number(argument):
-                name, equals, value = argument.partition("=")
-                key = name.lstrip("-").replace("-", "_")
-                current = self.given.setdefault(key, [])
-                current.clear()
-                if equals:
-                    current.append(value)
-                self.reads_config |= key in ("config", "config_file", "config_path")
-            elif current is not None:
-                current.append(argument)
-            else:
-                self.reads_config |= argument.endswith((".json", ".yaml", ".yml", ".toml"))
-
-    def value(self, name: str) -> Value:
-        """The value of an option as Python would read it; ABSENT if it was not given."""
-        if name in self.given:
-            words = self.given[name]
-            if not words:
-                return Constant(True)
-            return _word(words[0]) if len(words) == 1 else Items(tuple(_word(word) for word in words))
-        if name.startswith("no_") or f"no_{name}" in self.given:
-            return Constant(False) if f"no_{name}" in self.given else ABSENT
-        return ABSENT
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _word(word: str) -> Value:
-    if word.lower() in _TRUE - {"1", "t", "y"}:
-        return Constant(True)
-    if word.lower() in _FALSE - {"0", "f", "n"}:
-        return Constant(False)
-    if word == "None":
-        return Constant(None)
-    for convert in (int, float):
-        try:
-            return Constant(convert(word))
-        except ValueError:
-            continue
-    return Constant(word)
 
 
 class Parsers:
@@ -126,7 +68,8 @@ class Parsers:
     def table(self, parsed: ParsedArguments) -> Value:
         """`vars(args)`: every option that is declared."""
         names = list(self._declared) if parsed.dataclass is None else []
-        return Table({name: self.value(parsed, name) for name in names}, complete=False)
+        attribute = self._resolver.attributes.attribute
+        return Table({name: attribute(parsed, name) for name in names}, complete=False)
 
     # -- one option ------------------------------------------------------------
 
@@ -144,7 +87,7 @@ class Parsers:
                 return table.entries[name]
             return self._field_default(parsed, name) if isinstance(table, Table) and table.complete else UNKNOWN
         line = self._line(call)
-        default = self._option_default(name) if parsed.dataclass is None else self._field_default(parsed, name)
+        default = self._option_default(parsed, name) if parsed.dataclass is None else self._field_default(parsed, name)
         if line is None:
             return choice([default, UNKNOWN])
         given = self._given(line, name, parsed)
@@ -155,61 +98,39 @@ class Parsers:
         return default
 
     def _given(self, line: CommandLine, name: str, parsed: ParsedArguments) -> Value:
-        for alias in self._aliases(name) if parsed.dataclass is None else (name,):
-            value = line.value(alias)
-            if value is ABSENT:
-                continue
-            declared = self._declared.get(name)
-            if declared is not None and text(declared.argument("action")) == "store_false":
-                return Constant(False)
-            return value
-        return ABSENT
+        declared = self._declarations(parsed, name)
+        return self._options.given(declared, line) if declared else line.value(name)
 
     # -- argparse ----------------------------------------------------------------
 
     @cached_property
-    def _declared(self) -> dict[str, Call]:
+    def _options(self) -> ArgparseOptions:
+        return ArgparseOptions()
+
+    @cached_property
+    def _declared(self) -> dict[str, list[Call]]:
         """The `add_argument` calls by the name of the attribute that they set."""
-        table: dict[str, Call] = {}
+        table: dict[str, list[Call]] = defaultdict(list)
         for call in self._resolver.calls_by_written_name.get("add_argument", []):
-            name = self._destination(call)
-            if name:
-                table.setdefault(name, call)
+            name = self._options.destination(call)
+            if name and call.live:
+                table[name].append(call)
         return table
 
-    def _flags(self, call: Call) -> list[str]:
-        return [flag for i in range(call.positional_count) if (flag := text(call.positional(i))) is not None]
+    def _declarations(self, parsed: ParsedArguments, name: str) -> list[Call]:
+        """The calls that declare an option of the parser that made `parsed`."""
+        if parsed.dataclass is not None:
+            return []
+        return [call for call in self._declared.get(name, []) if not _is_of_another(call, parsed.call)]
 
-    def _destination(self, call: Call) -> str | None:
-        given = text(call.argument("dest"))
-        flags = self._flags(call)
-        long = [flag for flag in flags if flag.startswith("--")]
-        chosen = given or (long or flags or [None])[0]
-        return chosen.lstrip("-").replace("-", "_") if chosen else None
-
-    def _aliases(self, name: str) -> list[str]:
-        declared = self._declared.get(name)
-        if declared is None:
-            return [name]
-        return [flag.lstrip("-").replace("-", "_") for flag in self._flags(declared)]
-
-    def _option_default(self, name: str) -> Value:
-        call = self._declared.get(name)
-        if call is None or not call.live:
-            return UNKNOWN
+    def _option_default(self, parsed: ParsedArguments, name: str) -> Value:
+        declared = self._declarations(parsed, name)
+        default = choice([self._options.default(call) for call in declared])
         for setter in self._resolver.calls_by_written_name.get("set_defaults", []):
-            if (value := setter.argument(name)) is not ABSENT:
-                return value
-        flags = self._flags(call)
-        if truth(call.argument("required")) is True or not any(flag.startswith("-") for flag in flags):
-            return UNKNOWN
-        default = call.argument("default")
-        if default is not ABSENT:
-            return default
-        action = text(call.argument("action"))
-        if action == "store_true":
-            return Constant(False)
-        return Constant(True) if action == "store_false" else Constant(None)
+            value = setter.argument(name)
+            if value is not ABSENT and setter.live and not _is_of_another(setter, parsed.call):
+                default = value if setter.block.outermost.kind == "body" else choice([default, value])
+        return default
 
     # -- dataclasses -------------------------------------------------------------
 
@@ -227,3 +148,11 @@ class Parsers:
         """A field of a library's dataclass: not given, if the command line is known to be complete."""
         arguments = self._resolver.arguments
         return ABSENT if arguments else UNKNOWN
+
+
+def _is_of_another(call: Call, parse: Call) -> bool:
+    """Whether a call certainly is on another argparse parser than the one that parses."""
+    mine, others = parse.receiver_calls, call.receiver_calls
+    if not mine or not others or any(maker in mine for maker in others):
+        return False
+    return all(m.name == "ArgumentParser" and m.argument("parents") is ABSENT for m in (*mine, *others))

@@ -76,7 +76,7 @@ def reaching(bindings: Sequence[Binding], use: Use, is_live: Callable[[Block], b
         return list(bindings)
     live = [b for b in bindings if b.kind == "parameter" or is_live(b.block)] or list(bindings)
     own = [b for b in live if b.block.scope is use.scope]
-    before = [b for b in own if use.follows(b.position) and not _is_inside(b, use.at)]
+    before = [b for b in own if use.follows(b.position)]
     last = next((b for b in reversed(before) if use.certainly_after(b.block)), None)
     found = before[before.index(last) :] if last is not None else before
     around_last = set(last.block.ancestors()) if last is not None else set()
@@ -88,15 +88,6 @@ def reaching(bindings: Sequence[Binding], use: Use, is_live: Callable[[Block], b
             found.append(binding)
     found += [b for b in live if b.block.scope is not use.scope]  # `global x` in a function: at any time
     return found or live
-
-
-def _is_inside(binding: Binding, at: Position | None) -> bool:
-    """Whether a use stands in the value that is bound: `x = x.strip()` sees the `x` before."""
-    value = binding.value
-    if value is None or at is None or binding.kind in ("parameter", "def", "class"):
-        return False
-    end = (value.end_lineno or value.lineno, value.end_col_offset or value.col_offset)
-    return position(value) <= at < end
 
 
 def _excluded(binding: Block, use: Block, again: Sequence[Block]) -> bool:

@@ -118,9 +118,9 @@ class Resolver:
             verdict = truth(self.evaluate(owner.test, block.parent))
             if verdict is (block.kind == "else"):
                 return False
-        if block.kind == "loop" and isinstance(owner, ast.While) and block.parent is not None:
-            if truth(self.evaluate(owner.test, block.parent)) is False:
-                return False
+        is_while = block.kind == "loop" and isinstance(owner, ast.While)
+        if is_while and block.parent is not None and truth(self.evaluate(owner.test, block.parent)) is False:  # type: ignore[union-attr]
+            return False
         return block.parent is None or self.is_live(block.parent)
 
     # -- expressions ---------------------------------------------------------
@@ -220,7 +220,7 @@ class Resolver:
 
     @cached_property
     def _is_set_from_outside(self) -> bool:
-        """Whether other text sets names of the script: `exec(open("configurator.py").read())`, `globals().update(…)`."""
+        """Whether other text sets names of the script: `exec(open("conf.py").read())`, `globals().update(…)`."""
         if any(len(call.node.args) == 1 for call in self.calls_by_written_name.get("exec", [])):
             return True
         return any(isinstance(base, ast.Call) and _is_globals(base) for base in self.containers.changed)
@@ -296,7 +296,7 @@ class Resolver:
             return self.parsers.table(value)
         if isinstance(value, Instance) and (fields := self.attributes.class_of(value.call)) is not None:
             names = [name for name in fields.scope.bindings if not name.startswith("__")]
-            return Table({name: self.attributes.instance_attribute(value, name) for name in names})
+            return Table({name: self.attributes.attribute(value, name) for name in names})
         return UNKNOWN
 
     def stores_on(self, owner: Value, name: str) -> list[Store]:
@@ -344,6 +344,8 @@ class Resolver:
 
     def names_of(self, value: Value) -> set[str]:
         """The last names of all that a callable may be, and of the ancestors of a class of the script."""
+        if isinstance(value, Symbol):  # as nearly all are
+            return {value.name}
         names: set[str] = set()
         pending = list(options(value))
         seen: set[ast.AST] = set()

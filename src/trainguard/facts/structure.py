@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 ScopeKind: TypeAlias = Literal["module", "function", "class", "comprehension"]
-BlockKind: TypeAlias = Literal["body", "if", "else", "loop", "loop-else", "try", "try-else", "handler", "finally", "case", "with", "dead"]
+BlockKind: TypeAlias = Literal[
+    "body", "if", "else", "loop", "loop-else", "try", "try-else", "handler", "finally", "case", "with", "dead"
+]
 BindingKind: TypeAlias = Literal["assign", "unpack", "import", "def", "class", "parameter", "loop", "with", "other"]
 EscapeKind: TypeAlias = Literal["alias", "attribute", "element", "argument", "return"]
 Position: TypeAlias = tuple[int, int]

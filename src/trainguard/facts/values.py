@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,12 +138,20 @@ class Choice(Value):
     choices: tuple[Value, ...]
 
 
+# A value that may be more things than this is of no use to a rule; texts put together in loops would be thousands.
+_MAX_CHOICES = 64
+
+
 def choice(values: list[Value]) -> Value:
     """The value that is one of `values`: flattened, without repeats."""
+    if len(values) == 1:
+        return values[0]
     flat: list[Value] = []
     for value in values:
         for option in options(value):
             if not any(_same(option, seen) for seen in flat):
+                if len(flat) == _MAX_CHOICES:
+                    return UNKNOWN
                 flat.append(option)
     if not flat:
         return UNKNOWN
@@ -158,12 +166,9 @@ def _same(a: Value, b: Value) -> bool:
     return a is b or (not isinstance(a, Constant) and a == b)
 
 
-def options(value: Value) -> Iterator[Value]:
+def options(value: Value) -> tuple[Value, ...]:
     """The values that `value` may be, UNKNOWN and ABSENT among them."""
-    if isinstance(value, Choice):
-        yield from value.choices
-    else:
-        yield value
+    return value.choices if isinstance(value, Choice) else (value,)
 
 
 def truth(value: Value) -> bool | None:

@@ -7,7 +7,8 @@ exhaust Python's.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from trainguard.facts.leaving import breaks, handlers_leave, leaves, may_swallow
 from trainguard.facts.structure import (
@@ -19,6 +20,7 @@ from trainguard.facts.structure import (
     EscapeKind,
     Handler,
     Import,
+    Position,
     RawCall,
     Scope,
     ScopeKind,
@@ -46,20 +48,24 @@ class _Pass:
 
     def run(self) -> Structure:
         stack = self.stack
+        visitors: dict[type[ast.AST], Callable[[Any, Block], None]] = {}
         while stack:
             node, block = stack.pop()
-            visit = getattr(self, "_visit_" + type(node).__name__, None)
-            if visit is not None:
-                visit(node, block)
-            else:
-                self._push(ast.iter_child_nodes(node), block)
+            visit = visitors.get(type(node))
+            if visit is None:
+                visit = visitors[type(node)] = getattr(self, "_visit_" + type(node).__name__, self._visit_other)
+            visit(node, block)
         self._bind_nonlocals()
         return self.found
+
+    def _visit_other(self, node: ast.AST, block: Block) -> None:
+        self._push(ast.iter_child_nodes(node), block)
 
     # -- order ---------------------------------------------------------------
 
     def _push(self, nodes: Iterator[ast.AST] | Sequence[ast.AST | None], block: Block) -> None:
-        self.stack.extend((node, block) for node in reversed([n for n in nodes if n is not None]))
+        # What has no fields (`Load`, `Add`, `Pass`) has nothing to visit.
+        self.stack += [(node, block) for node in nodes if node is not None and node._fields][::-1]
 
     def _push_block(self, statements: Sequence[ast.stmt], block: Block) -> None:
         live = block
@@ -197,7 +203,7 @@ class _Pass:
 
     def _visit_Assign(self, node: ast.Assign, block: Block) -> None:
         for target in node.targets:
-            self._targets(target, node.value, "assign", block)
+            self._targets(target, node.value, "assign", block, _end(node.value))
             self._assigned(target, node.value, block)
         self._push([node.value], block)
 
@@ -210,15 +216,15 @@ class _Pass:
     def _visit_AugAssign(self, node: ast.AugAssign, block: Block) -> None:
         if isinstance(node.target, ast.Name):
             block.scope.loads.add(node.target.id)
-            self._bind(Binding(node.target.id, "other", node, block, position(node), value=node.value))
+            self._bind(Binding(node.target.id, "other", node, block, _end(node), value=node.value))
         else:
-            self._store(node.target, None, block)
+            self._store(node.target, None, block, _end(node))
         self._push([node.target, node.value], block)
 
     def _visit_Delete(self, node: ast.Delete, block: Block) -> None:
         for target in node.targets:
             if isinstance(target, ast.Attribute | ast.Subscript):
-                self._store(target, None, block, deleted=True)
+                self._store(target, None, block, _end(node), deleted=True)
         self._push(node.targets, block)
 
     def _visit_NamedExpr(self, node: ast.NamedExpr, block: Block) -> None:
@@ -230,37 +236,51 @@ class _Pass:
         self._escape(node.value, "element", block)
         self._push([node.value], block)
 
-    def _targets(self, target: ast.expr, value: ast.expr | None, kind: BindingKind, block: Block) -> None:
-        """Binds what an assignment target names; nested unpackings beyond the first level bind as unknown."""
+    def _targets(
+        self, target: ast.expr, value: ast.expr | None, kind: BindingKind, block: Block, at: Position | None = None
+    ) -> None:
+        """Binds what an assignment target names; nested unpackings beyond the first level bind as unknown.
+
+        A name is bound `at` the end of the value, so that the value itself sees what was bound before.
+        """
+        at = at or (_end(value) if value is not None else position(target))
         if isinstance(target, ast.Name):
-            self._bind(Binding(target.id, kind, target, block, position(target), value=value))
+            self._bind(Binding(target.id, kind, target, block, at, value=value))
         elif isinstance(target, ast.Attribute):
-            self._store(target, value if kind == "assign" else None, block)
+            self._store(target, value if kind == "assign" else None, block, at)
             self._push([target.value], block)
         elif isinstance(target, ast.Subscript):
-            self._store(target, value if kind == "assign" else None, block)
+            self._store(target, value if kind == "assign" else None, block, at)
             self._push([target.value, target.slice], block)
         elif isinstance(target, ast.Starred):
-            self._targets(target.value, None, "other", block)
+            self._targets(target.value, None, "other", block, at)
         elif isinstance(target, ast.Tuple | ast.List):
-            self._unpack(target, value, kind, block)
+            self._unpack(target, value, kind, block, at)
 
-    def _unpack(self, target: ast.Tuple | ast.List, value: ast.expr | None, kind: BindingKind, block: Block) -> None:
+    def _unpack(
+        self, target: ast.Tuple | ast.List, value: ast.expr | None, kind: BindingKind, block: Block, at: Position
+    ) -> None:
         parts = value.elts if isinstance(value, ast.Tuple | ast.List) and kind == "assign" else None
         starred = any(isinstance(e, ast.Starred) for e in [*target.elts, *(parts or [])])
         for index, element in enumerate(target.elts):
             if parts is not None and not starred and index < len(parts):
-                self._targets(element, parts[index], kind, block)
+                self._targets(element, parts[index], kind, block, at)
             elif isinstance(element, ast.Name) and kind == "assign" and not starred:
-                binding = Binding(element.id, "unpack", element, block, position(element), value=value, index=index)
+                binding = Binding(element.id, "unpack", element, block, at, value=value, index=index)
                 self._bind(binding)
             else:
-                self._targets(element, None, "other", block)
+                self._targets(element, None, "other", block, at)
 
     def _store(
-        self, target: ast.Attribute | ast.Subscript, value: ast.expr | None, block: Block, *, deleted: bool = False
+        self,
+        target: ast.Attribute | ast.Subscript,
+        value: ast.expr | None,
+        block: Block,
+        place: Position,
+        *,
+        deleted: bool = False,
     ) -> None:
-        place, found = position(target), self.found
+        found = self.found
         if isinstance(target, ast.Attribute):
             store = Store(target.value, target.attr, value, block, place, target, deleted)
             found.attribute_stores[target.attr].append(store)
@@ -322,7 +342,7 @@ class _Pass:
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
                 store = Store(base, key.value, value, block, position(node), node)
                 self.found.attribute_stores[key.value].append(store)
-        end = (node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
+        end = _end(node)
         for argument, keyword in [*((a, None) for a in node.args), *((k.value, k.arg) for k in node.keywords if k.arg)]:
             if isinstance(argument, ast.Name):
                 escape = Escape("argument", block, end, call=node, keyword=keyword)
@@ -397,6 +417,10 @@ class _Pass:
         block.scope.returns.append((node.value, block))
         self._escape(node.value, "return", block)
         self._push([node.value], block)
+
+
+def _end(node: ast.stmt | ast.expr) -> Position:
+    return (node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
 
 
 def _is_main_guard(test: ast.expr) -> bool:

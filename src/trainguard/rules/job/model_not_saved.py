@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from trainguard.facts.calls import Call
 from trainguard.facts.script import ScriptFacts
-from trainguard.facts.values import Instance, may_be_true, options
+from trainguard.facts.values import may_be_true
 from trainguard.findings import Finding
 from trainguard.rules.base import Example, Rule, Subject
 from trainguard.rules.job._subject import uploads_anything
@@ -177,17 +177,14 @@ class ModelNotSaved(Rule):
 
 
 def _is_used(script: ScriptFacts, loads: tuple[Call, ...]) -> bool:
-    """Whether a loaded model is called, has a method called, or is handed to something."""
+    """Whether a loaded model is mentioned again: what a script that trains nothing does with it is its own business."""
     made = {load.node for load in loads}
-
-    def is_model(value: object) -> bool:
-        return isinstance(value, Instance) and value.call.node in made
-
-    for call in script.calls:
-        if call.node in made:
-            continue
-        given = [call.positional(i) for i in range(call.positional_count)]
-        for value in (call.receiver, call.callee, *given, *call.keywords.values()):
-            if any(is_model(option) for option in options(value)):
-                return True
-    return bool(script.mentions & {"generate", "no_grad", "inference_mode", "pipeline", "evaluate", "predict"})
+    named = set()
+    for scope in script.structure.scopes.values():
+        for bindings in scope.bindings.values():
+            for binding in bindings:
+                if binding.value in made:
+                    named.add(binding.value)
+                    if script.structure.uses[binding.name]:
+                        return True
+    return bool(made - named)

@@ -23,8 +23,6 @@ class DiagnosticRule(Rule):
             return
         for diagnostic in script.diagnostics:
             if diagnostic.kind == self.kind:
-                where = script.location(
-                    diagnostic.line, diagnostic.column, diagnostic.end_line, diagnostic.end_column
-                )
+                where = script.location(diagnostic.line, diagnostic.column, diagnostic.end_line, diagnostic.end_column)
                 evidence = {"subject": diagnostic.subject} if diagnostic.subject else None
                 yield self.finding(diagnostic.message, where=where, fix=diagnostic.fix, evidence=evidence)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from trainguard.facts.diagnostics import Kind
-from trainguard.findings import Severity
 from trainguard.rules.base import Example
 from trainguard.rules.python._diagnostic_rule import DiagnosticRule
 
@@ -33,8 +31,8 @@ class CertainException(DiagnosticRule):
 
     code = "PY006"
     name = "certain-exception"
-    severity: Severity = "warn"
-    kind: Kind = "certain-exception"
+    severity = "warn"
+    kind = "certain-exception"
 
     VALID = (
         Example(
@@ -72,7 +70,8 @@ class CertainException(DiagnosticRule):
             findings=(
                 (
                     3,
-                    "`retry` calls itself at line 3 on every path, with no way to stop: RecursionError once it is called; "
+                    "`retry` calls itself at line 3 on every path, with no way to stop: RecursionError once it is "
+                    "called; "
                     "return before the call in the base case, or call something else",
                 ),
             ),

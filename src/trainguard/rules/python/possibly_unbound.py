@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from trainguard.facts.diagnostics import Kind
-from trainguard.findings import Severity
 from trainguard.rules.base import Example
 from trainguard.rules.python._diagnostic_rule import DiagnosticRule
 
@@ -33,12 +31,14 @@ class PossiblyUnbound(DiagnosticRule):
 
     code = "PY004"
     name = "possibly-unbound"
-    severity: Severity = "warn"
-    kind: Kind = "possibly-unbound"
+    severity = "warn"
+    kind = "possibly-unbound"
 
     VALID = (
         Example(
-            script="import sys\n\nif len(sys.argv) > 1:\n    path = sys.argv[1]\nif len(sys.argv) > 1:\n    print(path)\n",
+            script=(
+                "import sys\n\nif len(sys.argv) > 1:\n    path = sys.argv[1]\nif len(sys.argv) > 1:\n    print(path)\n"
+            ),
             why="the same condition guards the read",
         ),
         Example(

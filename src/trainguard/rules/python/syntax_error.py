@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from trainguard.facts.diagnostics import Kind
-from trainguard.findings import Severity
 from trainguard.rules.base import Example
 from trainguard.rules.python._diagnostic_rule import DiagnosticRule
 
@@ -34,8 +32,8 @@ class SyntaxErrorRule(DiagnosticRule):
 
     code = "PY001"
     name = "syntax-error"
-    severity: Severity = "error"
-    kind: Kind = "syntax-error"
+    severity = "error"
+    kind = "syntax-error"
 
     VALID = (
         Example(
@@ -53,7 +51,8 @@ class SyntaxErrorRule(DiagnosticRule):
             findings=(
                 (
                     1,
-                    "Python 3.12 cannot parse this script, so nothing of it runs: Expected a parameter or the end of the "
+                    "Python 3.12 cannot parse this script, so nothing of it runs: Expected a parameter or the end "
+                    "of the "
                     "parameter list (line 1, column 11); correct the line, or run the job on a Python that accepts it",
                 ),
             ),
@@ -64,7 +63,8 @@ class SyntaxErrorRule(DiagnosticRule):
                 (
                     3,
                     "Python 3.12 cannot parse this script, so nothing of it runs: Multiple exception types must be "
-                    "parenthesized on Python 3.12 (syntax was added in Python 3.14) (line 3, column 8); correct the line, or run the job on a Python that accepts it",
+                    "parenthesized on Python 3.12 (syntax was added in Python 3.14) (line 3, column 8); correct the "
+                    "line, or run the job on a Python that accepts it",
                 ),
             ),
             why="legal from Python 3.14 on only",

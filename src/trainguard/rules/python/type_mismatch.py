@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from trainguard.facts.diagnostics import Kind
-from trainguard.findings import Severity
 from trainguard.rules.base import Example
 from trainguard.rules.python._diagnostic_rule import DiagnosticRule
 
@@ -32,8 +30,8 @@ class TypeMismatch(DiagnosticRule):
 
     code = "PY005"
     name = "type-mismatch"
-    severity: Severity = "warn"
-    kind: Kind = "type-mismatch"
+    severity = "warn"
+    kind = "type-mismatch"
 
     VALID = (
         Example(

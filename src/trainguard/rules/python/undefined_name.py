@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from trainguard.facts.diagnostics import Kind
-from trainguard.findings import Severity
 from trainguard.rules.base import Example
 from trainguard.rules.python._diagnostic_rule import DiagnosticRule
 
@@ -32,8 +30,8 @@ class UndefinedName(DiagnosticRule):
 
     code = "PY002"
     name = "undefined-name"
-    severity: Severity = "error"
-    kind: Kind = "undefined-name"
+    severity = "error"
+    kind = "undefined-name"
 
     VALID = (
         Example(
@@ -45,7 +43,9 @@ class UndefinedName(DiagnosticRule):
             why="asks whether the name exists",
         ),
         Example(
-            script="from __future__ import annotations\n\n\ndef save(model: PreTrainedModel) -> None:\n    model.save()\n",
+            script=(
+                "from __future__ import annotations\n\n\ndef save(model: PreTrainedModel) -> None:\n    model.save()\n"
+            ),
             why="the annotation is never evaluated",
         ),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from trainguard.facts.diagnostics import Kind
-from trainguard.findings import Severity
 from trainguard.rules.base import Example
 from trainguard.rules.python._diagnostic_rule import DiagnosticRule
 
@@ -32,8 +30,8 @@ class UsedBeforeAssignment(DiagnosticRule):
 
     code = "PY003"
     name = "used-before-assignment"
-    severity: Severity = "error"
-    kind: Kind = "used-before-assignment"
+    severity = "error"
+    kind = "used-before-assignment"
 
     VALID = (
         Example(
@@ -62,7 +60,8 @@ class UsedBeforeAssignment(DiagnosticRule):
             findings=(
                 (
                     2,
-                    "`total` is read at line 2 but only assigned at line 303 of the same function: UnboundLocalError at "
+                    "`total` is read at line 2 but only assigned at line 303 of the same function: "
+                    "UnboundLocalError at "
                     "run time; move the assignment above line 2",
                 ),
             ),

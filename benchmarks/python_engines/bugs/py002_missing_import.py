@@ -1,0 +1,8 @@
+# bug: PY002 8
+import torch
+from datasets import load_dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import SFTConfig, SFTTrainer
+
+metrics = {'loss': 0.5}
+print(json.dumps(metrics))
