@@ -31,6 +31,11 @@ def only(source: str) -> Diagnostic:
 
 
 FAULTY = {
+    "match over the environment": (
+        "import os\nm = os.environ.get('M', 'a')\nmatch m:\n    case 'a':\n        x = 1\n    case 'b':\n        x = 2\nprint(x)\n",
+        "possibly-unbound", 8),
+    "result of sort": ("xs = [3, 1]\nys = xs.sort()\nprint(ys[0])\n", "type-mismatch", 3),
+    "key of inner dict": ("C = {'a': {'b': 1}}\nprint(C['a']['c'])\n", "certain-exception", 2),
     "used 300 lines above": (
         "def main():\n    print(total)\n" + "    print(1)\n" * 300 + "    total = 1\n", "used-before-assignment", 2),
     "augmented": ("count = 0\ndef step():\n    count += 1\n", "used-before-assignment", 3),
@@ -97,6 +102,13 @@ def test_faults_are_found(name: str) -> None:
 
 
 CLEAN = {
+    "match with a last case": "def f(m):\n    match m:\n        case 'a':\n            x = 1\n        case _:\n            x = 2\n    return x\n",
+    "match on a parameter": "def f(m):\n    match m:\n        case 'a':\n            x = 1\n        case 'b':\n            x = 2\n    return x\n",
+    "inner dict changed": "C = {'a': {'b': 1}}\nC['a']['c'] = 2\nprint(C['a']['c'])\n",
+    "inner dict updated": "C = {'a': {'b': 1}}\nC['a'].update(c=2)\nprint(C['a']['c'])\n",
+    "inner dict by another name": "C = {'a': {'b': 1}}\nd = C['a']\nd['c'] = 2\nprint(C['a']['c'])\n",
+    "inner dict by unknown key": "import sys\nC = {'a': {'b': 1}}\nC[sys.argv[1]]['c'] = 2\nprint(C['a']['c'])\n",
+    "inner dicts in a loop": "C = {'a': {'b': 1}}\nfor d in C.values():\n    d['c'] = 2\nprint(C['a']['c'])\n",
     "star import": "from helpers import *\nprint(anything)\n",
     "global set by a call": "def setup():\n    global model\n    model = 1\nsetup()\nprint(model)\n",
     "global None set by a call": "m = None\ndef setup():\n    global m\n    m = 5\nsetup()\nprint(m > 1)\nm.bit_length()\n",

@@ -42,10 +42,24 @@ def find_inputs(paths: Sequence[Path]) -> Iterator[Input]:
     """What the paths name, each once and in order; folders are walked."""
     seen: set[Path] = set()
     for path in paths:
-        for found in _walk(path) if path.is_dir() else [_single(path)]:
+        if path.is_dir():
+            walked = list(_walk(path))
+            in_jobs = {script for found in walked if found.is_job for script in _scripts_of(found)}
+            group = [found for found in walked if found.path not in in_jobs]
+        else:
+            group = [_single(path)]
+        for found in group:
             if found.path not in seen:
                 seen.add(found.path)
                 yield found
+
+
+def _scripts_of(found: Input) -> Iterator[Path]:
+    """The scripts that a job file runs from beside it: they are checked with their job, not once more alone."""
+    for job in found.job if isinstance(found.job, list) else [found.job]:
+        script = job.get("script") if isinstance(job, Mapping) else None
+        if isinstance(script, str) and "\n" not in script and script.endswith(tuple(_SCRIPT_SUFFIXES)):
+            yield found.path.parent / script
 
 
 def _single(path: Path) -> Input:

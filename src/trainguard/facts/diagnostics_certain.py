@@ -6,15 +6,9 @@ import ast
 from collections.abc import Callable, Iterator
 
 from trainguard.facts.diagnostics import Diagnostic
+from trainguard.facts.diagnostics_literals import constant_of, literal_of
 from trainguard.facts.diagnostics_tree import FUNCTIONS, LOOPS, Function, Tree, dotted, leaves
 from trainguard.facts.diagnostics_unconditional import unconditional
-
-# Reading a list or dict in these ways cannot change it.
-_READING_METHODS = {"get", "keys", "values", "items", "copy", "index", "count"}
-_READING_CALLS = {
-    "len", "print", "sorted", "sum", "min", "max", "enumerate", "zip", "list", "tuple", "set", "dict", "str", "repr",
-    "any", "all", "json.dumps", "isinstance", "type", "bool", "iter", "reversed", "range", "float", "int",
-}  # fmt: skip
 
 # A recursion may be meant to end by what these raise when there is nothing left.
 _ENDING_CALLS = {"next", "pop", "popleft", "popitem", "get_nowait", "input"}
@@ -37,14 +31,15 @@ def _lookups(tree: Tree) -> Iterator[Diagnostic]:
     for node in tree.nodes:
         if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
             continue
-        if not isinstance(node.value, ast.List | ast.Dict) and not (
-            isinstance(node.value, ast.Name) and node.value.id in literals
-        ):
+        base: ast.expr = node.value
+        while isinstance(base, ast.Subscript):
+            base = base.value
+        if not isinstance(base, ast.List | ast.Dict) and not (isinstance(base, ast.Name) and base.id in literals):
             continue
-        known, key = _constant(node.slice, tree)
+        known, key = constant_of(node.slice, tree)
         if not known or not isinstance(key, str | int):
             continue
-        literal = _literal(node.value, tree)
+        literal = literal_of(node.value, tree)
         if literal is not None and (trouble := _trouble(node, literal, key)) is not None:
             error, text = trouble
             caught = frozenset({error, "LookupError"})
@@ -54,8 +49,8 @@ def _lookups(tree: Tree) -> Iterator[Diagnostic]:
 
 def _trouble(node: ast.Subscript, literal: ast.Dict | ast.List, key: str | int) -> tuple[str, str] | None:
     name, where = "the list" if isinstance(literal, ast.List) else "the dict", ""
-    if isinstance(node.value, ast.Name):
-        name, where = f"`{node.value.id}`", f" (line {literal.lineno})"
+    if not isinstance(node.value, ast.List | ast.Dict):
+        name, where = f"`{ast.unparse(node.value)}`", f" (line {literal.lineno})"
     if isinstance(literal, ast.List):
         size = len(literal.elts)
         if not isinstance(key, int) or -size <= key < size:
@@ -66,80 +61,6 @@ def _trouble(node: ast.Subscript, literal: ast.Dict | ast.List, key: str | int) 
         return None
     shown = ", ".join(repr(k) for k in keys[:6]) + (", …" if len(keys) > 6 else "")
     return "KeyError", f"{name}{where} has no key {key!r}, only {shown or 'none at all'}; correct the key or add it"
-
-
-def _literal(node: ast.expr, tree: Tree) -> ast.Dict | ast.List | None:
-    """The complete literal that `node` is, or that it names and nothing can have changed."""
-    value = node
-    if isinstance(node, ast.Name):
-        single = _only_value(node, tree)
-        if single is None or not _only_read(node, tree):
-            return None
-        value = single
-    if isinstance(value, ast.List):
-        return None if any(isinstance(item, ast.Starred) for item in value.elts) else value
-    if isinstance(value, ast.Dict):
-        return value if all(isinstance(key, ast.Constant) for key in value.keys) else None
-    return None
-
-
-def _constant(node: ast.expr, tree: Tree) -> tuple[bool, object]:
-    value: ast.expr | None = node
-    if isinstance(node, ast.Name):
-        value = _only_value(node, tree)
-    if isinstance(value, ast.Constant):
-        return True, value.value
-    if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub) and isinstance(value.operand, ast.Constant):
-        number = value.operand.value
-        return isinstance(number, int), -number if isinstance(number, int) else None
-    return False, None
-
-
-def _only_value(name: ast.Name, tree: Tree) -> ast.expr | None:
-    """What `name` is assigned, if that happens once, in a plain statement that comes before."""
-    scope = tree.binding_scope(name, name.id)
-    if isinstance(scope, ast.ClassDef) or name.id in tree.rebound_elsewhere:
-        return None
-    if tree.has_star_import or tree.makes_names_at_run_time:
-        return None
-    bindings = tree.bindings(scope).get(name.id, [])
-    if len(bindings) != 1 or any(_is_loop_variable(name, parent) for parent in tree.ancestors(name)):
-        return None
-    parent = tree.parents.get(bindings[0].node)
-    if isinstance(parent, ast.Assign) and bindings[0].node in parent.targets and len(parent.targets) == 1:
-        return parent.value
-    return parent.value if isinstance(parent, ast.AnnAssign) else None
-
-
-def _is_loop_variable(name: ast.Name, parent: ast.AST) -> bool:
-    if not isinstance(parent, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-        return False
-    targets = (node for generator in parent.generators for node in ast.walk(generator.target))
-    return any(isinstance(target, ast.Name) and target.id == name.id for target in targets)
-
-
-def _only_read(name: ast.Name, tree: Tree) -> bool:
-    """Whether every mention of the name in the file leaves its value as it is."""
-    return all(_is_read(node, tree) for node in tree.names[name.id])
-
-
-def _is_read(node: ast.Name, tree: Tree) -> bool:
-    if not isinstance(node.ctx, ast.Load):
-        return isinstance(node.ctx, ast.Store)
-    parent = tree.parents.get(node)
-    if isinstance(parent, ast.Subscript):
-        return isinstance(parent.ctx, ast.Load) and parent.value is node and not _is_changed(parent, tree)
-    if isinstance(parent, ast.Call):
-        return node in parent.args and dotted(parent.func) in _READING_CALLS
-    if isinstance(parent, ast.Attribute):
-        return parent.attr in _READING_METHODS
-    if isinstance(parent, ast.keyword):
-        return parent.arg is None  # `**name` copies
-    return isinstance(parent, ast.For | ast.comprehension | ast.Compare | ast.FormattedValue | ast.Starred | ast.If)
-
-
-def _is_changed(subscript: ast.Subscript, tree: Tree) -> bool:
-    return isinstance(tree.parents.get(subscript), ast.AugAssign)
 
 
 def _is_asked(node: ast.Subscript, tree: Tree) -> bool:

@@ -35,7 +35,7 @@ def _script_constant(node: ast.expr, tree: Tree) -> ast.expr | None:
 
 def is_unjudged(statement: ast.stmt, scope: Scope, tree: Tree) -> bool:
     """Whether something before or around the statement may have settled its conditions."""
-    if not isinstance(statement, ast.If):
+    if not isinstance(statement, ast.If | ast.Match):
         return False
     tests = _tests(statement)
     if any(_SETTLED.search(ast.unparse(test)) for test in tests):
@@ -54,7 +54,9 @@ def _asks_for_none(test: ast.expr) -> bool:
     return isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.IsNot)
 
 
-def _tests(statement: ast.If) -> list[ast.expr]:
+def _tests(statement: ast.If | ast.Match) -> list[ast.expr]:
+    if isinstance(statement, ast.Match):
+        return [statement.subject]
     tests = [statement.test]
     while len(statement.orelse) == 1 and isinstance(statement.orelse[0], ast.If):
         statement = statement.orelse[0]
@@ -62,7 +64,7 @@ def _tests(statement: ast.If) -> list[ast.expr]:
     return tests
 
 
-def _settling_tests(statement: ast.If, scope: Scope, tree: Tree) -> list[ast.AST]:
+def _settling_tests(statement: ast.If | ast.Match, scope: Scope, tree: Tree) -> list[ast.AST]:
     """Conditions of the scope that hold at `statement`: around it, or above it with a way out."""
     found: list[ast.AST] = []
     for parent in tree.ancestors(statement):
@@ -88,38 +90,74 @@ def _may_leave(statement: ast.If) -> bool:
     )
 
 
-def related_names(statement: ast.If | ast.Try | ast.TryStar) -> set[str]:
+def related_names(statement: ast.If | ast.Match | ast.Try | ast.TryStar) -> set[str]:
     """Names whose value may tell later which way the statement went."""
     stored = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return stored | (names_in(*_tests(statement)) if isinstance(statement, ast.If) else set())
+    return stored | (names_in(*_tests(statement)) if isinstance(statement, ast.If | ast.Match) else set())
 
 
-def enumerates_all(statement: ast.If, tree: Tree) -> bool | None:
+def enumerates_all(statement: ast.If | ast.Match, tree: Tree) -> bool | None:
     """Whether a chain of comparisons with literals covers all `choices` of the argparse option that it asks.
 
-    None where that cannot be told: the chain then may cover all values there are.
+    False too for what the environment or the user types. None where that cannot be told: the chain then may cover all
+    values there are.
     """
-    subjects: set[str] = set()
-    covered: set[object] = set()
-    for test in _tests(statement):
-        literals = _compared_literals(test)
-        if literals is None:
-            return None
-        subjects.add(literals[0])
-        covered |= literals[1]
-    if len(subjects) != 1:
+    asked = _matched_literals(statement) if isinstance(statement, ast.Match) else _chain_literals(statement)
+    if asked is None:
         return None
-    option = subjects.pop().rpartition(".")[2]
+    subject, covered = asked
+    if _is_typed_in(subject, statement, tree):
+        return False
+    option = subject.rpartition(".")[2]
     calls = [n for n in tree.nodes if isinstance(n, ast.Call) and _declares(n, option)]
     if len(calls) != 1:
         return None
     choices = next((keyword.value for keyword in calls[0].keywords if keyword.arg == "choices"), None)
     if choices is None:
-        return None if any(keyword.arg in ("action", "type", None) for keyword in calls[0].keywords) else False
+        return None if any(_restricts(keyword) for keyword in calls[0].keywords) else False
     if not isinstance(choices, ast.List | ast.Tuple | ast.Set):
         return None
     values = [item.value if isinstance(item, ast.Constant) else None for item in choices.elts]
     return None if None in values else set(values) <= covered
+
+
+def _restricts(keyword: ast.keyword) -> bool:
+    is_text = isinstance(keyword.value, ast.Name) and keyword.value.id == "str"
+    return keyword.arg in ("action", None) or (keyword.arg == "type" and not is_text)
+
+
+def _is_typed_in(subject: str, statement: ast.stmt, tree: Tree) -> bool:
+    """Whether the subject is a variable that is only ever read from the environment, the command line or a prompt."""
+    bindings = tree.bindings(tree.binding_scope(statement, subject)).get(subject, [])
+    values = [parent.value for b in bindings if isinstance(parent := tree.parents.get(b.node), ast.Assign)]
+    if len(bindings) != 1 or len(values) != 1:
+        return False
+    value = values[0]
+    if isinstance(value, ast.Subscript):
+        return dotted(value.value) in ("os.environ", "sys.argv")
+    return isinstance(value, ast.Call) and dotted(value.func) in ("os.environ.get", "os.getenv", "input")
+
+
+def _chain_literals(statement: ast.If) -> tuple[str, set[object]] | None:
+    """The one subject that an `if`/`elif` chain asks about, and the literals that it asks for."""
+    parts = [_compared_literals(test) for test in _tests(statement)]
+    known = [part for part in parts if part is not None]
+    if len(known) != len(parts) or len({subject for subject, _ in known}) != 1:
+        return None
+    return known[0][0], set().union(*(literals for _, literals in known))
+
+
+def _matched_literals(statement: ast.Match) -> tuple[str, set[object]] | None:
+    """The subject of a `match` and the literals of its cases, where it has no other cases."""
+    subject = dotted(statement.subject)
+    literals: set[object] = set()
+    for case in statement.cases:
+        patterns = case.pattern.patterns if isinstance(case.pattern, ast.MatchOr) else [case.pattern]
+        for pattern in patterns:
+            if not isinstance(pattern, ast.MatchValue) or not isinstance(pattern.value, ast.Constant):
+                return None
+            literals.add(pattern.value.value)
+    return (subject, literals) if subject is not None else None
 
 
 def _declares(call: ast.Call, option: str) -> bool:
@@ -133,9 +171,10 @@ def _compared_literals(test: ast.expr) -> tuple[str, set[object]] | None:
     """`x == "a"`, `x in ("a", "b")`: what is asked, and the literals that make it true."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
         parts = [_compared_literals(value) for value in test.values]
-        if any(part is None for part in parts) or len({part[0] for part in parts if part}) != 1:
+        known = [part for part in parts if part is not None]
+        if len(known) != len(parts) or len({subject for subject, _ in known}) != 1:
             return None
-        return next(part[0] for part in parts if part), set().union(*(part[1] for part in parts if part))
+        return known[0][0], set().union(*(literals for _, literals in known))
     if not isinstance(test, ast.Compare) or len(test.ops) != 1:
         return None
     subject = dotted(test.left)

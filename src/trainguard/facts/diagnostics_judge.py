@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from trainguard.errors import EngineError
 from trainguard.facts.diagnostics import Diagnostic
@@ -20,8 +19,11 @@ from trainguard.facts.diagnostics_tree import Tree
 from trainguard.facts.diagnostics_types import type_diagnostic
 from trainguard.facts.syntax import parse
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 # ty 0.0.105 needs 35 s for 50,000 lines of calls, and its stack ends between 300 and 5,000 levels of nesting
-# (measured with benchmarks/python_engines/hostile.py). No script that people write comes near.
+# (docs/decisions/0001-python-engine.md). No script that people write comes near.
 _MAX_LINES = 10_000
 _MAX_CHARACTERS = 1_000_000
 _MAX_DEPTH = 250
@@ -66,6 +68,8 @@ def _judge_batches(sources: Sequence[str], version: tuple[int, int]) -> list[_Re
     if len(sources) == 1:
         batch = [_prepare(sources[0])]
         return _judged(batch, _ask(batch, version), version)
+    from concurrent.futures import ThreadPoolExecutor  # costs 15 ms, which a single script need not pay
+
     # The engine works on one batch in its own process while this one parses the next.
     with ThreadPoolExecutor(max_workers=1) as executor:
         waiting: tuple[list[_Prepared | list[Diagnostic]], Future[_Answers]] | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from trainguard.facts.diagnostics import Diagnostic
 from trainguard.facts.diagnostics_conditions import enumerates_all, is_always_true, is_unjudged, related_names
@@ -19,6 +20,8 @@ from trainguard.facts.diagnostics_unconditional import unconditional
 _RETURNING_CALLS = {"print", "traceback.print_exc", "warnings.warn", "time.sleep", "sleep", "gc.collect"}
 _LOGGERS = {"logger", "logging", "log", "LOGGER", "LOG", "_logger"}
 _RETURNING_METHODS = {"append", "write", "add", "update", "flush"}
+Branching: TypeAlias = ast.If | ast.Match | ast.Try | ast.TryStar
+
 _NAME_ERRORS = frozenset({"NameError", "UnboundLocalError"})
 
 
@@ -39,20 +42,22 @@ def _in_module(tree: Tree) -> Iterator[Diagnostic]:
 def _in_scope(scope: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef, tree: Tree) -> Iterator[Diagnostic]:
     for block in _blocks(scope.body):
         for index, statement in enumerate(block):
-            if not isinstance(statement, (ast.If, *TRIES)) or index + 1 == len(block):
+            if not isinstance(statement, (ast.If, ast.Match, *TRIES)) or index + 1 == len(block):
                 continue
             # Cheapest questions first: most statements bind nothing that stands nowhere else.
             names = {n for n in _surely_bound_in(statement) if _is_candidate(n, statement, scope, tree)}
             if names:
-                names &= _names_of_if(statement, tree) if isinstance(statement, ast.If) else _names_of_try(statement)
+                names &= (
+                    _names_of_try(statement) if isinstance(statement, TRIES) else _names_of_branches(statement, tree)
+                )
             reads = [_first_read(name, statement, block[index + 1 :], scope, tree) for name in sorted(names)]
             found = [diagnostic for diagnostic in reads if diagnostic is not None]
             if found and not is_unjudged(statement, scope, tree):
                 yield from found
 
 
-def _surely_bound_in(statement: ast.If | ast.Try | ast.TryStar) -> set[str]:
-    if isinstance(statement, ast.If):
+def _surely_bound_in(statement: Branching) -> set[str]:
+    if isinstance(statement, ast.If | ast.Match):
         branches, last = _branches(statement)
         return set().union(*map(_surely_bound, (*branches, last)))
     return _surely_bound(statement.body) | _surely_bound(statement.orelse)
@@ -80,15 +85,15 @@ def _inner_blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
 # -- what a statement binds on some paths only -----------------------------------
 
 
-def _names_of_if(statement: ast.If, tree: Tree) -> set[str]:
+def _names_of_branches(statement: ast.If | ast.Match, tree: Tree) -> set[str]:
     """Names bound in a branch, where another branch surely goes on without them."""
-    if is_always_true(statement.test, tree):
+    if isinstance(statement, ast.If) and is_always_true(statement.test, tree):
         return set()
     branches, last = _branches(statement)
     open_branches: list[Sequence[ast.stmt]] = [b for b in branches if _goes_on(b)]
     if last:
         open_branches += [last] if _goes_on(last) else []
-    elif len(branches) == 1 or enumerates_all(statement, tree) is False:
+    elif (isinstance(statement, ast.If) and len(branches) == 1) or enumerates_all(statement, tree) is False:
         open_branches.append([])
     if enumerates_all(statement, tree) is True:
         open_branches = [b for b in open_branches if any(b is branch for branch in branches)]
@@ -96,8 +101,13 @@ def _names_of_if(statement: ast.If, tree: Tree) -> set[str]:
     return {name for name in bound if any(name not in _maybe_bound(branch) for branch in open_branches)}
 
 
-def _branches(statement: ast.If) -> tuple[list[list[ast.stmt]], list[ast.stmt]]:
-    """The blocks of an `if`/`elif` chain, and the block of its `else`."""
+def _branches(statement: ast.If | ast.Match) -> tuple[list[list[ast.stmt]], list[ast.stmt]]:
+    """The blocks of an `if`/`elif` chain or a `match`, and the block of its `else` or `case _`."""
+    if isinstance(statement, ast.Match):
+        *cases, last_case = statement.cases
+        if last_case.guard is None and isinstance(last_case.pattern, ast.MatchAs) and last_case.pattern.pattern is None:
+            return [case.body for case in cases], last_case.body
+        return [case.body for case in statement.cases], []
     branches = [statement.body]
     last = statement.orelse
     while len(last) == 1 and isinstance(last[0], ast.If):
@@ -182,7 +192,7 @@ def _is_candidate(name: str, statement: ast.stmt, scope: Scope, tree: Tree) -> b
         return False
     loops = [p for p in tree.ancestors(statement) if isinstance(p, ast.For | ast.AsyncFor | ast.While)]
     outermost = next((loop for loop in reversed(loops) if tree.scope(loop) is scope), None)
-    if outermost is not None and isinstance(statement, ast.If):
+    if outermost is not None and isinstance(statement, ast.If | ast.Match):
         return False  # the first round may be the one that assigns
     for binding in tree.bindings(scope)[name]:
         inside = statement.lineno <= binding.line <= end
@@ -194,7 +204,7 @@ def _is_candidate(name: str, statement: ast.stmt, scope: Scope, tree: Tree) -> b
 
 
 def _first_read(
-    name: str, statement: ast.If | ast.Try | ast.TryStar, rest: Sequence[ast.stmt], scope: Scope, tree: Tree
+    name: str, statement: Branching, rest: Sequence[ast.stmt], scope: Scope, tree: Tree
 ) -> Diagnostic | None:
     related = related_names(statement) | {name}
     for following in rest:
@@ -232,10 +242,11 @@ def _may_decide(statement: ast.stmt, related: set[str]) -> bool:
     return False
 
 
-def _diagnostic(read: ast.Name, statement: ast.If | ast.Try | ast.TryStar, scope: Scope, tree: Tree) -> Diagnostic:
+def _diagnostic(read: ast.Name, statement: Branching, scope: Scope, tree: Tree) -> Diagnostic:
     error = "NameError" if isinstance(scope, ast.Module) else "UnboundLocalError"
-    if isinstance(statement, ast.If):
-        where = f"only on some branches of the `if` at line {statement.lineno}"
+    if isinstance(statement, ast.If | ast.Match):
+        keyword = "if" if isinstance(statement, ast.If) else "match"
+        where = f"only on some branches of the `{keyword}` at line {statement.lineno}"
         remedy = f"give it a value before line {statement.lineno} or in every branch"
     else:
         handler = next(h for h in statement.handlers if _goes_on(h.body))

@@ -23,6 +23,8 @@ _PLAIN_TYPE = re.compile(
 )
 # Functions that refuse a wrong argument as soon as they are called.
 _STRICT_CALLABLES = {"len", "abs", "sum", "range", "int.__new__", "float.__new__", "min", "max", "round"}
+# Methods of lists, dicts and sets that change them and return None.
+_CHANGING_METHODS = {"sort", "append", "extend", "insert", "reverse", "update", "add", "clear"}
 _LIVE_MAPPINGS = {"os.environ", "sys.argv"}
 
 _ERRORS = {
@@ -186,7 +188,9 @@ def _has_one_value(node: ast.expr, tree: Tree) -> bool:
 
 
 def _is_one_value(node: ast.expr, tree: Tree) -> bool:
-    """Whether the expression has one type for certain: a literal, or a call of a function that returns nothing."""
+    """Whether the expression has one type for certain: a literal, or a call that returns nothing."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in _CHANGING_METHODS and is_certain(node.func.value, tree)
     if isinstance(node, ast.Call):
         function = same_file_function(node.func, tree) if isinstance(node.func, ast.Name) else None
         return function is not None and _returns_nothing(function)

@@ -50,7 +50,7 @@ def live_scopes(structure: Structure) -> frozenset[Scope]:
         changed = False
         rest = []
         for scope in waiting:
-            if scope.parent in live and _runs(scope, names, structure):
+            if scope.parent in live and _runs(scope, names):
                 live.add(scope)
                 names = names | scope.loads | scope.attributes
                 changed = True
@@ -60,30 +60,23 @@ def live_scopes(structure: Structure) -> frozenset[Scope]:
     return frozenset(live)
 
 
-def _runs(scope: Scope, names: set[str], structure: Structure) -> bool:
+def _runs(scope: Scope, names: set[str]) -> bool:
     node = scope.node
-    if isinstance(node, ast.Lambda) or scope.kind == "comprehension":
-        return True
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return True  # a class body runs where it stands
+        return True  # a class body runs where it stands, a lambda may be called from anywhere
     owner = scope.parent.node if scope.parent is not None else None
     if isinstance(owner, ast.ClassDef) and owner.name not in names and _all_passive(owner.decorator_list):
         return False  # nobody makes an instance
     if node.name in names or not _all_passive(node.decorator_list):
         return True
-    if scope.parent is not None and isinstance(scope.parent.node, ast.ClassDef):
-        if node.name.startswith("__") and node.name.endswith("__"):
-            return True
-        return _called_by_library(node.name, scope.parent.node, structure)
-    return False
+    if not isinstance(owner, ast.ClassDef):
+        return False
+    special = node.name.startswith("__") and node.name.endswith("__")
+    return special or any(not _is_object(base) for base in owner.bases)  # a base may call it
 
 
-def _called_by_library(name: str, owner: ast.ClassDef, structure: Structure) -> bool:
-    """A method of a class with a base from elsewhere may be called by that base."""
-    local = {scope.node.name for scope in structure.scopes.values() if isinstance(scope.node, ast.ClassDef)}
-    return any(not (isinstance(base, ast.Name) and base.id in local | {"object"}) for base in owner.bases) or any(
-        isinstance(base, ast.Name) and base.id in local for base in owner.bases
-    )
+def _is_object(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "object"
 
 
 def _all_passive(decorators: list[ast.expr]) -> bool:

@@ -35,11 +35,17 @@ ABSENT = _Marker("ABSENT")
 UNKNOWN = _Marker("UNKNOWN")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Constant(Value):
-    """None, a bool, a number, a string or bytes."""
+    """None, a bool, a number, a string or bytes. Unlike in Python, 1, 1.0 and True are three values."""
 
     value: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and type(self.value) is type(other.value) and bool(self.value == other.value)
+
+    def __hash__(self) -> int:
+        return hash((type(self.value), self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +167,7 @@ def choice(values: list[Value]) -> Value:
 def _same(a: Value, b: Value) -> bool:
     if isinstance(a, Instance) and isinstance(b, Instance):
         return a.call is b.call
-    if isinstance(a, Constant) and isinstance(b, Constant):
-        return type(a.value) is type(b.value) and bool(a.value == b.value)
-    return a is b or (not isinstance(a, Constant) and a == b)
+    return a is b or a == b
 
 
 def options(value: Value) -> tuple[Value, ...]:

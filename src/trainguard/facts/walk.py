@@ -420,7 +420,8 @@ class _Pass:
 
 
 def _end(node: ast.stmt | ast.expr) -> Position:
-    return (node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
+    """The place of the last character of a node, which is not before any name in it."""
+    return (node.end_lineno or node.lineno, (node.end_col_offset or node.col_offset + 1) - 1)
 
 
 def _is_main_guard(test: ast.expr) -> bool:

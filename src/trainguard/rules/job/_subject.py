@@ -74,6 +74,15 @@ def on_mounted_volume(job: JobFacts, path: Value) -> bool | None:
     return verdicts.pop() if len(verdicts) == 1 else None
 
 
+def may_be_kept_on_volume(script: ScriptFacts, job: JobFacts) -> bool:
+    """Whether a path that is saved to lies on a writable volume, or cannot be told not to."""
+    if all(volume.read_only for volume in job.volumes):
+        return False
+    paths = [save.path for save in script.persistence.model_saves if save.kind == "local"]
+    paths += [option.value for option in script.training.option("output_dir")]
+    return any(on_mounted_volume(job, path) is not False for path in paths)
+
+
 def _under(mounts: list[str], path: Value) -> bool | None:
     known = text(path)
     if known is None and isinstance(path, Text):

@@ -25,9 +25,8 @@ _LONGEST_COMPARED = 200_000
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """One job of a batch that trains, by its place in the submission."""
+    """One job of a batch."""
 
-    number: int
     job: JobFacts
     script: ScriptFacts | None
 
@@ -67,10 +66,10 @@ class BatchWithoutCanary(Rule):
 
     def check(self, subject: Subject) -> Iterable[Finding]:
         families: dict[Hashable, list[_Member]] = defaultdict(list)
-        for position, each in enumerate(subject.batch, start=1):
+        for each in subject.batch:
             if each.job is None or not each.job.checked or not each.job.remote:
                 continue
-            member = _Member(position, each.job, each.script)
+            member = _Member(each.job, each.script)
             if (family := _family(member)) is not None:
                 families[family].append(member)
         for members in families.values():
@@ -79,15 +78,14 @@ class BatchWithoutCanary(Rule):
                 yield self._found(starting)
 
     def _found(self, members: list[_Member]) -> Finding:
-        numbers = [str(member.number) for member in members]
         cost = sum(_worst_cost(member.job) for member in members)
         price = f", up to ${cost:.2f}," if cost else ""
         return self.finding(
-            f"jobs {', '.join(numbers[:-1])} and {numbers[-1]} are one training with other settings, submitted at once "
-            f"before any of them has completed: a fault in one is a fault in all {len(members)}{price} and all are "
-            f"paid for; submit job {numbers[0]} alone, and the others when it has completed",
+            f"{len(members)} jobs of this submission are one training with other settings, and none of them has "
+            f"completed before: a fault in one is a fault in all of them{price} and all are paid for; submit one "
+            "alone, and the others when it has completed",
             fix="one job first, the others when it has completed",
-            evidence={"jobs": [member.number for member in members], "worst_cost_usd": round(cost, 2)},
+            evidence={"jobs": len(members), "worst_cost_usd": round(cost, 2)},
         )
 
     _SOURCE = (
@@ -98,9 +96,10 @@ class BatchWithoutCanary(Rule):
     _ONE = _SOURCE.format(model="Qwen/Qwen2.5-0.5B", more=", learning_rate=1e-5")
     _TWO = _SOURCE.format(model="Qwen/Qwen2.5-3B", more=", learning_rate=2e-5")
     _FAMILY = (
-        "are one training with other settings, submitted at once before any of them has completed: a fault in one is a "
-        "fault in all"
+        "jobs of this submission are one training with other settings, and none of them has completed before: a fault "
+        "in one is a fault in all of them, up to"
     )
+    _ADVICE = "and all are paid for; submit one alone, and the others when it has completed"
     VALID = (
         Example(batch=({"script": _ONE, "timeout": "2h"},), why="One job."),
         Example(batch=({"script": _ONE}, {"operation": "logs", "job_id": "1"}), why="The second starts nothing."),
@@ -130,8 +129,7 @@ class BatchWithoutCanary(Rule):
             findings=(
                 (
                     None,
-                    f"jobs 1 and 2 {_FAMILY} 2, up to $13.00, and all are paid for; submit job 1 alone, and the others "
-                    "when it has completed",
+                    f"2 {_FAMILY} $13.00, {_ADVICE}",
                 ),
             ),
             why="The scripts differ in the model and one number.",
@@ -145,8 +143,7 @@ class BatchWithoutCanary(Rule):
             findings=(
                 (
                     None,
-                    f"jobs 1, 2 and 3 {_FAMILY} 3, up to $2.40, and all are paid for; submit job 1 alone, and the "
-                    "others when it has completed",
+                    f"3 {_FAMILY} $2.40, {_ADVICE}",
                 ),
             ),
         ),
@@ -158,8 +155,7 @@ class BatchWithoutCanary(Rule):
             findings=(
                 (
                     None,
-                    f"jobs 1 and 2 {_FAMILY} 2, up to $0.80, and all are paid for; submit job 1 alone, and the others "
-                    "when it has completed",
+                    f"2 {_FAMILY} $0.80, {_ADVICE}",
                 ),
             ),
             why="Two ways to write one command.",
@@ -173,8 +169,7 @@ class BatchWithoutCanary(Rule):
             findings=(
                 (
                     None,
-                    f"jobs 1 and 3 {_FAMILY} 2, up to $0.40, and all are paid for; submit job 1 alone, and the others "
-                    "when it has completed",
+                    f"2 {_FAMILY} $0.40, {_ADVICE}",
                 ),
             ),
             why="Comments make no difference.",

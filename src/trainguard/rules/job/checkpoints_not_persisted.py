@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from trainguard.facts.job import JobFacts
 from trainguard.facts.script import ScriptFacts
 from trainguard.facts.training import Config
-from trainguard.facts.values import ABSENT, options, text, texts, truth
+from trainguard.facts.values import ABSENT, text, texts, truth
 from trainguard.findings import Finding, Location
 from trainguard.rules.base import Example, Rule, Subject
-from trainguard.rules.job._subject import on_mounted_volume
+from trainguard.rules.job._subject import may_be_kept_on_volume
 
 # A run that loses less than this to a crash is not worth a word (rule book: "2 h and more").
 _LONG_SECONDS = 2 * 3600
@@ -60,7 +59,7 @@ class CheckpointsNotPersisted(Rule):
         if script.may_contain("push_to_hub", "upload", "hub_strategy") or _sends_on_the_way(script):
             return
         for reason, where in _reasons(script):
-            if _may_be_on_volume(script, job):
+            if may_be_kept_on_volume(script, job):
                 return
             hours = (job.timeout_seconds or 0) / 3600
             yield self.finding(
@@ -175,10 +174,3 @@ def _sends_on_the_way(script: ScriptFacts) -> bool:
                 return True
             block = block.parent
     return False
-
-
-def _may_be_on_volume(script: ScriptFacts, job: JobFacts) -> bool:
-    if all(volume.read_only for volume in job.volumes):
-        return False
-    paths = [option for found in script.training.option("output_dir") for option in options(found.value)]
-    return any(on_mounted_volume(job, path) is not False for path in paths)

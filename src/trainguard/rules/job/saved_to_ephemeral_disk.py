@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trainguard.facts.job import JobFacts
-from trainguard.facts.script import ScriptFacts
 from trainguard.facts.values import may_be_true
 from trainguard.findings import Finding, Location
 from trainguard.rules.base import Example, Rule, Subject
-from trainguard.rules.job._subject import on_mounted_volume, uploads_anything
+from trainguard.rules.job._subject import may_be_kept_on_volume, uploads_anything
 
 _MESSAGE = (
     "the trained model is saved only on the job's own disk, which is deleted when the job ends; push it (push_to_hub), "
@@ -64,7 +62,7 @@ class SavedToEphemeralDisk(Rule):
             return
         if any(may_be_true(option.value) for option in script.training.option("push_to_hub")):
             return
-        if _may_be_on_volume(script, job):
+        if may_be_kept_on_volume(script, job):
             return
         where: Location | None = saves[-1].call.location if saves else script.training.entry
         yield self.finding(_MESSAGE, where=where, fix="trainer.push_to_hub() after training, or a mounted bucket")
@@ -112,12 +110,3 @@ class SavedToEphemeralDisk(Rule):
             why="Only the dataset is pushed.",
         ),
     )
-
-
-def _may_be_on_volume(script: ScriptFacts, job: JobFacts) -> bool:
-    """Whether a path that is saved to lies on a writable volume, or cannot be told not to."""
-    if all(volume.read_only for volume in job.volumes):
-        return False
-    paths = [save.path for save in script.persistence.model_saves]
-    paths += [option.value for option in script.training.option("output_dir")]
-    return any(on_mounted_volume(job, path) is not False for path in paths)

@@ -7,45 +7,22 @@ import re
 from collections.abc import Iterable, Iterator
 
 from trainguard.facts.calls import Call
-from trainguard.facts.changes import Change, Region
+from trainguard.facts.changes import Region
 from trainguard.facts.data_loads import data_loads
 from trainguard.facts.handlers import catches_failures, consequences, goes_on, reached_calls
 from trainguard.facts.script import ScriptFacts
 from trainguard.facts.structure import Handler
 from trainguard.facts.trained_model import model_load_name
 from trainguard.facts.values import (
-    ABSENT,
-    Constant,
-    Instance,
-    Items,
-    Value,
     certain_texts,
-    is_none,
     number,
-    options,
     text,
     texts,
 )
 from trainguard.findings import Finding, Location
-from trainguard.libraries.model_names import is_path, same_thing
 from trainguard.rules.base import Example, Rule, Subject
+from trainguard.rules.job._scope_changes import LORA_MAKERS, model_swap, task_change
 
-_LENGTH = re.compile(
-    r"(?:model_)?max_(?:seq_|sequence_|prompt_|completion_|source_|target_|input_|context_|train_)?len(?:gth)?|"
-    r"(?:seq|sequence|context)_len(?:gth)?|block_size|cutoff_len|max_seq"
-)
-_ROWS = re.compile(
-    r"(?:n|num|max|limit)_(?:train_)?(?:rows|samples|examples|train_samples)|(?:subset|dataset|train)_size|n_train"
-)
-_DURATION = re.compile(r"(?:num_|n_|max_)?(?:train_)?epochs|max_steps|num_train_epochs|(?:num_)?train(?:ing)?_steps")
-_MODEL = re.compile(
-    r"(?:base_|pretrained_)?model(?:_name|_id|_name_or_path|_path)?|pretrained_model_name_or_path|checkpoint_name"
-)
-_LORA = re.compile(r"use_(?:q?lora|peft)|q?lora|peft_config|lora_config")
-_MONITOR = re.compile(
-    r"report_to|log_with|use_(?:wandb|trackio|tensorboard|mlflow|tracking)|(?:wandb|trackio|tracking)_enabled"
-)
-_LORA_MAKERS = {"LoraConfig", "get_peft_model", "LoraModel", "LoKrConfig", "IA3Config"}
 _EVALUATION = re.compile(r"eval|val|test|held|dev", re.IGNORECASE)
 
 # What a `try` body does when its failure is one of the run.
@@ -259,83 +236,13 @@ def _works(script: ScriptFacts, handler: Handler) -> bool:
 
 def _task_changes(region: Region) -> Iterator[tuple[str, Location]]:
     for change in region.changes():
-        what = _judged(change)
+        what = task_change(change)
         if what is not None:
             yield what, change.where
     yield from _other_models(region)
     yield from _lora_made(region)
     yield from _fewer_rows(region)
     yield from _switched_off(region)
-
-
-# -- options and names -----------------------------------------------------------------
-
-
-def _judged(change: Change) -> str | None:
-    name = change.name.lower()
-    if _LENGTH.fullmatch(name) or _ROWS.fullmatch(name) or _DURATION.fullmatch(name):
-        return _lowered(change)
-    if _LORA.fullmatch(name):
-        return _lora_on(change)
-    if _MONITOR.fullmatch(name):
-        return _monitoring_off(change)
-    if _MODEL.fullmatch(name):
-        return _other_model(change)
-    return None
-
-
-def _lowered(change: Change) -> str | None:
-    if change.shrinks:
-        return f"{change.name} is cut"
-    new = number(change.new)
-    old = [number(option) for option in options(change.old)]
-    if new is None or new <= 0 or not old or any(each is None for each in old):
-        return None
-    known = [each for each in old if each is not None]
-    if all(new < each for each in known) or (change.name == "max_steps" and set(known) == {-1}):
-        return f"{change.name} {new} instead of {' or '.join(str(each) for each in known)}"
-    return None
-
-
-def _lora_on(change: Change) -> str | None:
-    before_off = all(
-        o is ABSENT or is_none(o) or (isinstance(o, Constant) and o.value is False) for o in options(change.old)
-    )
-    on = isinstance(change.new, Instance) and bool(change.new.call.names & _LORA_MAKERS)
-    on |= isinstance(change.new, Constant) and change.new.value is True
-    return "LoRA instead of full fine-tuning" if before_off and on else None
-
-
-def _monitoring_off(change: Change) -> str | None:
-    old, new = certain_texts(change.old), texts(change.new)
-    off = (new is not None and new <= {"none"} and change.new is not ABSENT and _is_off(change.new)) or _is_false(
-        change.new
-    )
-    was_on = bool(old - {"none"}) or any(isinstance(o, Constant) and o.value is True for o in options(change.old))
-    return f"monitoring off ({change.name})" if off and was_on else None
-
-
-def _is_off(value: Value) -> bool:
-    return text(value) == "none" or is_none(value) or (isinstance(value, Items) and value.complete)
-
-
-def _is_false(value: Value) -> bool:
-    return isinstance(value, Constant) and value.value is False
-
-
-def _other_model(change: Change) -> str | None:
-    return _model_swap(texts(change.old) or frozenset(), texts(change.new) or frozenset())
-
-
-def _model_swap(old: frozenset[str], new: frozenset[str]) -> str | None:
-    if not old or len(new) != 1 or any(is_path(name) for name in old | new):
-        return None
-    name = next(iter(new))
-    if "/" not in name and not any("/" not in each for each in old):
-        return None
-    if any(same_thing(name, each) for each in old):
-        return None
-    return f"the model {name} instead of {' or '.join(sorted(old)[:2])}"
 
 
 # -- calls ---------------------------------------------------------------------------------
@@ -351,13 +258,13 @@ def _other_models(region: Region) -> Iterator[tuple[str, Location]]:
             return
         old |= names
     for call in region.calls():
-        if call.node in loads and (what := _model_swap(frozenset(old), texts(model_load_name(call)) or frozenset())):
+        if call.node in loads and (what := model_swap(frozenset(old), texts(model_load_name(call)) or frozenset())):
             yield what, call.location
 
 
 def _lora_made(region: Region) -> Iterator[tuple[str, Location]]:
     """An adapter that only the handler makes, in a script that knows no other."""
-    made = [call for call in region.calls() if call.names & _LORA_MAKERS]
+    made = [call for call in region.calls() if call.names & LORA_MAKERS]
     if not made or any(
         "peft" in name.lower() or "lora" in name.lower() for c in region.calls_outside() for name in c.names
     ):
