@@ -20,7 +20,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402 - the paths come first
-
 from tests.fuzz.targets import TARGETS  # noqa: E402
 
 FOUND = ROOT / "build" / "fuzz"

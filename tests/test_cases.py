@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from trainguard import run_preflight_checks, run_preflight_checks_batch
 from trainguard.check import check_script
 from trainguard.findings import Finding

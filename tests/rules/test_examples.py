@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from trainguard.check import Options, check_job, check_paths
 from trainguard.findings import Report
 from trainguard.rules.base import Example, Rule

@@ -48,9 +48,8 @@ class Call:
 
     def __init__(self, node: ast.Call, block: Block, resolver: Resolver) -> None:
         function = node.func
-        self.written_name: str = (
-            function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
-        )
+        name = getattr(function, "attr", getattr(function, "id", ""))  # of an Attribute, of a Name
+        self.written_name: str = name if isinstance(name, str) else ""
         self.node = node
         self.block = block
         self.resolver = resolver
@@ -87,7 +86,8 @@ class Call:
     @property
     def name(self) -> str:
         """The last name of the callee with aliases and partials undone."""
-        for option in options(self.callee):
+        for called in options(self.callee):
+            option = called
             while isinstance(option, Partial):
                 option = option.target
             if isinstance(option, Symbol | Member):

@@ -56,6 +56,7 @@ class _Mutation:
     store: Store | None = None
     call: Call | None = None
     inner: bool = False  # of something that it holds: `options["a"]["b"] = …`
+    augmented: bool = False  # `options |= …`: a binding of this name, a change under the others
 
 
 class Containers:
@@ -74,6 +75,7 @@ class Containers:
             stores += [store for store in several if isinstance(store.base, ast.Name)]
         stores += structure.other_stores
         found += [(store.base, _Mutation(store.position, store.block, store=store)) for store in stores]
+        found += [(s.base, _Mutation(s.position, s.block, store=s, augmented=True)) for s in structure.augmented]
         for method in _MUTATING:
             for call in self._resolver.calls_by_written_name.get(method, []):
                 if isinstance(call.node.func, ast.Attribute):
@@ -135,7 +137,7 @@ class Containers:
             return UNKNOWN
         changed = False
         for mutation in mutations:
-            certain = self._is_seen(mutation, name, binding, use)
+            certain = None if mutation.augmented else self._is_seen(mutation, name, binding, use)
             if certain is not None:
                 changed = True
                 value = self._changed(value, mutation, certain=certain)

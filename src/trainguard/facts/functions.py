@@ -59,7 +59,8 @@ class Functions:
         """The default of a parameter, UNKNOWN where it has none."""
         arguments = function.args
         block = self._resolver.structure.scopes[function].block
-        assert block is not None and block.parent is not None
+        assert block is not None
+        assert block.parent is not None
         plain = [*arguments.posonlyargs, *arguments.args]
         offset = len(plain) - len(arguments.defaults)
         for index, argument in enumerate(plain):

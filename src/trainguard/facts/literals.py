@@ -237,9 +237,9 @@ def item(owner: Value, key: Value) -> Value:
     """`owner[key]` of a dict, list or tuple that is known."""
     if isinstance(owner, Table) and isinstance(key, Constant) and isinstance(key.value, str):
         return owner.entries.get(key.value, UNKNOWN)
-    if isinstance(owner, Items) and owner.complete and isinstance(key, Constant) and isinstance(key.value, int):
-        if -len(owner.items) <= key.value < len(owner.items):
-            return owner.items[key.value]
+    index = key.value if isinstance(key, Constant) and isinstance(key.value, int) else None
+    if isinstance(owner, Items) and owner.complete and index is not None:
+        return owner.items[index] if -len(owner.items) <= index < len(owner.items) else UNKNOWN
     if isinstance(owner, ParsedArguments) and isinstance(key, Constant) and key.value == 0:
         return owner
     return UNKNOWN

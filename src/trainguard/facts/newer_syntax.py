@@ -17,7 +17,8 @@ _MAX_CHARACTERS = 400_000
 
 # A cheap look first: what is newer has one of these forms.
 _NEWER = re.compile(
-    r"""[fFtT][rR]?['"]|[rR][fFtT]['"]|^\s*type\s+\w+|^\s*(?:async\s+)?(?:def|class)\s+\w+\s*\[|^\s*except\s+\w""", re.MULTILINE
+    r"""[fFtT][rR]?['"]|[rR][fFtT]['"]|^\s*type\s+\w+|^\s*(?:async\s+)?(?:def|class)\s+\w+\s*\[|^\s*except\s+\w""",
+    re.MULTILINE,
 )
 
 

@@ -141,10 +141,9 @@ class Parsers:
             local = name in owner.scope.bindings or isinstance(value, Constant | Items | Table)
             if local:
                 return value
-            return self._library_default(owner)
-        return self._library_default(owner)
+        return self._library_default()
 
-    def _library_default(self, owner: Value | None) -> Value:
+    def _library_default(self) -> Value:
         """A field of a library's dataclass: not given, if the command line is known to be complete."""
         arguments = self._resolver.arguments
         return ABSENT if arguments else UNKNOWN

@@ -15,7 +15,7 @@ SaveKind: TypeAlias = Literal["hub", "upload", "local"]
 Thing: TypeAlias = Literal["model", "tokenizer", "dataset"]
 
 # `X.save(…)` and `torch.save(…)` of these packages store a model; of others (PIL, numpy, …) they do not.
-_SAVERS = {"torch", "safetensors", "accelerate", "lightning", "pytorch_lightning", "fabric", "xm", "mlx", "flax", "orbax"}
+_SAVERS = {"torch", "safetensors", "accelerate", "lightning", "pytorch_lightning", "fabric", "mlx", "flax", "orbax"}
 _REMOTE_PATHS = ("s3://", "gs://", "gcs://", "hf://", "az://", "abfs://", "abfss://", "adl://", "oss://")
 
 
@@ -51,7 +51,7 @@ class Persistence:
         for call in self._resolver.calls:
             kind = _kind(call)
             if kind is not None and call.live:
-                path = _path(call, kind)
+                path = _path(call)
                 found.append(Save(call, "upload" if _is_remote(path) else kind, _thing(call), path))
         return tuple(found)
 
@@ -95,7 +95,7 @@ def _kind(call: Call) -> SaveKind | None:
     return None
 
 
-def _path(call: Call, kind: SaveKind) -> Value:
+def _path(call: Call) -> Value:
     names = ("repo_id", "save_directory", "output_dir", "path", "f", "filename", "save_path", "checkpoint_dir")
     for name in names:
         if (value := call.argument(name)) is not ABSENT and name in call.keywords:

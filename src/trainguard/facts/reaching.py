@@ -84,7 +84,7 @@ def reaching(bindings: Sequence[Binding], use: Use, is_live: Callable[[Block], b
     found = [b for b in found if not _excluded(b.block, use.block, again)]
     for binding in own:
         may_follow = use.later or any(loop in binding.block.ancestors() for loop in again)
-        if binding not in before and may_follow:
+        if may_follow and not use.follows(binding.position):
             found.append(binding)
     found += [b for b in live if b.block.scope is not use.scope]  # `global x` in a function: at any time
     return found or live

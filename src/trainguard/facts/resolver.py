@@ -36,12 +36,15 @@ from trainguard.facts.values import (
     Value,
     choice,
     options,
+    text,
     truth,
 )
 from trainguard.findings import Location
 
 # How deep expressions and bindings are followed; real scripts stay below ten.
 _MAX_DEPTH = 40
+# A name that is bound more often than this in one scope is generated: each use would look at every binding.
+_MAX_BINDINGS = 100
 # Methods that give back the object they are called on.
 _FLUENT = {"to", "cuda", "cpu", "eval", "half", "float", "bfloat16", "requires_grad_", "copy", "resolve", "expanduser"}
 
@@ -210,8 +213,11 @@ class Resolver:
 
     def bound(self, name: str, use: Use) -> Value:
         """What a name that a scope binds stands for where it is used."""
+        bindings = use.scope.bindings[name]
+        if len(bindings) > _MAX_BINDINGS:
+            return UNKNOWN
         values: list[Value] = []
-        for binding in reaching(use.scope.bindings[name], use, self.is_live):
+        for binding in reaching(bindings, use, self.is_live):
             value = self._binding_value(binding)
             values.append(self.containers.apply(value, name, binding, use))
         if use.scope.kind == "module" and self._is_set_from_outside:
@@ -261,7 +267,8 @@ class Resolver:
         return self._memo[node]
 
     def _unpacked(self, binding: Binding) -> Value:
-        assert binding.value is not None and binding.index is not None
+        assert binding.value is not None
+        assert binding.index is not None
         whole = self.evaluate(binding.value, binding.block)
         return choice([_unpack(option, binding.index) for option in options(whole)])
 
@@ -284,6 +291,9 @@ class Resolver:
         if isinstance(callee, Symbol):
             if callee.name == "partial" and callee.package in ("functools", "partial"):
                 return Partial(call.positional(0), call)
+            if callee.path == "builtins.getattr" and (name := text(call.positional(1))) is not None:
+                found = self.attributes.attribute(call.positional(0), name, call.node, call.block)
+                return found if call.positional_count == 2 else choice([found, call.positional(2)])
             if callee.name in ("asdict", "vars") and call.positional_count == 1:
                 return self._as_table(call.positional(0))
             if callee.name in ("deepcopy", "copy") and call.positional_count == 1:

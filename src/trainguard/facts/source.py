@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tokenize
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -66,7 +67,9 @@ def read_source(path: Path, *, name: str | None = None) -> Source:
 
 def text_source(text: str, path: str | None = None) -> Source:
     """A source from a string: line ends unified, a leading byte-order mark dropped."""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\f", " ")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if "\f" in text:  # at the start of a line it sets the indentation back to nothing
+        text = re.sub(r"(?m)^[ \t\f]*\f", "", text).replace("\f", " ")
     return Source(text=text, path=path)
 
 

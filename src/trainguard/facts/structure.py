@@ -143,6 +143,7 @@ class Structure:
     attribute_stores: dict[str, list[Store]] = field(default_factory=lambda: defaultdict(list))
     item_stores: dict[str, list[Store]] = field(default_factory=lambda: defaultdict(list))
     other_stores: list[Store] = field(default_factory=list)
+    augmented: list[Store] = field(default_factory=list)
     escapes: dict[str, list[Escape]] = field(default_factory=lambda: defaultdict(list))
     handlers: list[Handler] = field(default_factory=list)
     strings: list[ast.Constant] = field(default_factory=list)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from trainguard.facts.calls import Call
+from trainguard.facts.certainty import certainly_runs
 from trainguard.facts.resolver import Resolver
-from trainguard.facts.structure import Block
+from trainguard.facts.structure import Block, Store
 from trainguard.facts.values import (
     ABSENT,
     UNKNOWN,
+    Choice,
     Constant,
     Instance,
     Items,
@@ -55,16 +57,39 @@ class Config:
     def option(self, name: str) -> Option:
         """The value of an option, with assignments such as `args.push_to_hub = True` applied."""
         given = self._given(name)
-        if self._resolver.is_set_dynamically(self._value):
+        if self._resolver.is_set_dynamically(self._value) or self._has_setter_calls():
             given = choice([given, UNKNOWN])
         where = self.call.argument_location(name)
         stores = self._resolver.stores_on(self._value, name)
         for store in stores:
             value = self._resolver.evaluate(store.value, store.block) if store.value is not None else UNKNOWN
-            certain = _always_runs(store.block)
-            given = value if certain else choice([given, value])
+            given = value if self._is_certain(store) else choice([given, value])
             where = self._resolver.location(store.node)
-        return Option(given, where)
+        copies = [value for call in self._copies() if (value := call.argument(name)) is not ABSENT]
+        return Option(choice([given, *copies]), where)
+
+    def _is_certain(self, store: Store) -> bool:
+        """Whether a store is on this configuration and no other, and runs whenever the configuration is made."""
+        if isinstance(self._resolver.evaluate(store.base, store.block), Choice) or not _always_runs(store.block):
+            return False
+        return store.block.scope is self.call.block.scope or certainly_runs(store.block, self._resolver)
+
+    def _copies(self) -> list[Call]:
+        """The calls that make another configuration of this one: `dataclasses.replace(args, push_to_hub=True)`."""
+        calls = self._resolver.calls_by_written_name.get("replace", [])
+        return [call for call in calls if call.package in ("dataclasses", "copy") and self._is_this(call.positional(0))]
+
+    def _has_setter_calls(self) -> bool:
+        """Whether `args.set_training(…)` or the like is called, each of which sets several options."""
+        return any(
+            self._is_this(call.receiver)
+            for name, calls in self._resolver.calls_by_written_name.items()
+            if name.startswith("set_")
+            for call in calls
+        )
+
+    def _is_this(self, value: Value) -> bool:
+        return any(isinstance(option, Instance | ParsedArguments) and option.call is self.call for option in options(value))
 
     def _given(self, name: str) -> Value:
         if isinstance(self._value, ParsedArguments):
@@ -204,9 +229,9 @@ def _steps_optimizer(call: Call) -> bool:
 def _parsed_configs(resolver: Resolver, call: Call) -> Iterable[Value]:
     for option in options(resolver.evaluate(call.node, call.block)):
         for item in option.items if isinstance(option, Items) else (option,):
-            if isinstance(item, ParsedArguments) and item.dataclass is not None:
-                if resolver.names_of(item.dataclass) & CONFIG_CLASSES:
-                    yield item
+            kind = item.dataclass if isinstance(item, ParsedArguments) else None
+            if kind is not None and resolver.names_of(kind) & CONFIG_CLASSES:
+                yield item
 
 
 def _is_plain(call: Call) -> bool:

@@ -216,6 +216,7 @@ class _Pass:
     def _visit_AugAssign(self, node: ast.AugAssign, block: Block) -> None:
         if isinstance(node.target, ast.Name):
             block.scope.loads.add(node.target.id)
+            self.found.augmented.append(Store(node.target, None, None, block, position(node), node))
             self._bind(Binding(node.target.id, "other", node, block, _end(node), value=node.value))
         else:
             self._store(node.target, None, block, _end(node))

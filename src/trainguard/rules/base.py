@@ -25,8 +25,8 @@ class Subject:
 
     `script` is what the script is; `job` how and where it runs; `script_file` whether a script that the
     job names by path is there; `dependencies_stated` is False where only some options of a job were given
-    on a command line and its packages were not among them; `batch` the subjects of the jobs that are submitted together, for rules
-    about several jobs (such a rule is asked once, with `script` and `job` None).
+    on a command line and its packages were not among them; `batch` the subjects of the jobs that are
+    submitted together, for rules about several jobs (such a rule is asked once, with `script` and `job` None).
     """
 
     script: ScriptFacts | None = None
@@ -72,7 +72,7 @@ class Rule:
 
     def check(self, subject: Subject) -> Iterable[Finding]:
         """The findings of this rule about `subject`, none where it cannot tell."""
-        raise TypeError(f"{type(self).__name__} does not define check")
+        raise TypeError(f"{type(self).__name__} does not define check, so it has nothing to say of {subject}")
 
     def finding(
         self,

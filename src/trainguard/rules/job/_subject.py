@@ -12,7 +12,9 @@ from trainguard.rules.base import Subject
 
 # Programs that copy files off the machine, and words in the names of functions that do.
 _COPY_PROGRAMS = {"aws", "gsutil", "gcloud", "rclone", "rsync", "scp", "azcopy", "s5cmd", "mc", "ossutil", "hf", "git"}
-_COPY_NAMES = re.compile(r"upload|push|publish|export_to|sync_to|to_s3|to_gcs|to_hub|copy_to|backup|deploy|register_model")
+_COPY_NAMES = re.compile(
+    r"upload|push|publish|export_to|sync_to|to_s3|to_gcs|to_hub|copy_to|backup|deploy|register_model"
+)
 
 
 def available(subject: Subject) -> Declared:

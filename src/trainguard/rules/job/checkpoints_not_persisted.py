@@ -63,8 +63,9 @@ class CheckpointsNotPersisted(Rule):
                 return
             hours = (job.timeout_seconds or 0) / 3600
             yield self.finding(
-                f"{reason}, so the model leaves the machine only at the end: a crash or the timeout of {hours:g} h loses all "
-                'that was trained; add push_to_hub=True, hub_strategy="checkpoint" with save_steps, or save to a volume',
+                f"{reason}, so the model leaves the machine only at the end: a crash or the timeout of {hours:g} h "
+                'loses all that was trained; add push_to_hub=True, hub_strategy="checkpoint" with save_steps, or save to a '
+                "volume",
                 where=where,
                 fix='push_to_hub=True, hub_strategy="checkpoint", save_strategy="steps", save_steps=200',
                 evidence={"timeout_seconds": job.timeout_seconds},

@@ -52,8 +52,8 @@ class DefaultTimeout(Rule):
             return
         state = f"is {job.timeout_raw!r}, which is" if job.timeout_given else "is not given, so it is"
         yield self.finding(
-            f"timeout {state} the default of 30 minutes, and this job trains: it is killed after 30 minutes and what is "
-            'not pushed by then is lost; give it the time that the run needs, such as timeout="6h"',
+            f"timeout {state} the default of 30 minutes, and this job trains: it is killed after 30 minutes and what "
+            'is not pushed by then is lost; give it the time that the run needs, such as timeout="6h"',
             where=script.training.entry if script is not None and in_script else None,
             fix='timeout="6h", or what the run needs and a margin',
             evidence={"timeout_seconds": DEFAULT_TIMEOUT_SECONDS},

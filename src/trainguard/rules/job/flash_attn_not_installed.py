@@ -5,17 +5,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-from trainguard.facts.calls import Call
+from trainguard.facts.attention import attention_requests
 from trainguard.facts.script import ScriptFacts
 from trainguard.facts.structure import Block
-from trainguard.facts.values import UNKNOWN, Table, Value, options, texts
+from trainguard.facts.values import texts
 from trainguard.findings import Finding, Location
 from trainguard.rules.base import Example, Rule, Subject
 from trainguard.rules.job._subject import available
 
 _IMPLEMENTATIONS = frozenset({"flash_attention_2", "flash_attention_3"})
 _PACKAGES = ("flash-attn", "flash-attn-3", "flash-attn-interface")
-_ARGUMENTS = ("attn_implementation", "_attn_implementation")
 
 
 class FlashAttnNotInstalled(Rule):
@@ -144,7 +143,9 @@ class FlashAttnNotInstalled(Rule):
             why="The default of the command line counts.",
         ),
         Example(
-            script='# /// script\n# dependencies = ["transformers", "torch"]\n# ///\n' + _LOAD.format("flash_attention_2"),
+            script=(
+                '# /// script\n# dependencies = ["transformers", "torch"]\n# ///\n' + _LOAD.format("flash_attention_2")
+            ),
             findings=((5, "flash_attention_2" + _END),),
             why="The PEP 723 block says what is installed.",
         ),
@@ -153,44 +154,15 @@ class FlashAttnNotInstalled(Rule):
 
 def _requests(script: ScriptFacts) -> Iterator[tuple[str, Location]]:
     """What asks for flash attention for certain, with its place."""
-    for call in script.calls:
-        for name, value in _values(call):
-            wanted = _wanted(value)
-            if wanted and call.live and not _is_guarded(call.block):
-                yield wanted, call.argument_location(name)
-    for attribute in _ARGUMENTS:
-        for store in script.structure.attribute_stores.get(attribute, []):
-            value = script.resolver.evaluate(store.value, store.block) if store.value is not None else UNKNOWN
-            if (wanted := _wanted(value)) and script.resolver.is_live(store.block) and not _is_guarded(store.block):
-                yield wanted, script.resolver.location(store.node)
+    for request in attention_requests(script):
+        known = texts(request.value)
+        if known and known <= _IMPLEMENTATIONS and not _is_guarded(request.block):
+            yield min(known), request.where
     given = list(script.arguments or ())
-    for flag, value in zip(given, [*given, ""][1:], strict=True):
-        wanted = value if "=" not in flag else flag.partition("=")[2]
+    for flag, following in zip(given, [*given, ""][1:], strict=True):
+        wanted = flag.partition("=")[2] if "=" in flag else following
         if flag.startswith("--attn_implementation") and wanted in _IMPLEMENTATIONS and script.training.entry:
             yield wanted, script.training.entry
-
-
-def _values(call: Call) -> Iterator[tuple[str, Value]]:
-    written = {keyword.arg for keyword in call.node.keywords}
-    if not written & {*_ARGUMENTS, "use_flash_attention_2", "model_init_kwargs", "model_kwargs", None}:
-        return
-    for name in _ARGUMENTS:
-        if name in call.keywords:
-            yield name, call.keywords[name]
-    if "use_flash_attention_2" in call.keywords:
-        yield "use_flash_attention_2", call.keywords["use_flash_attention_2"]
-    for name in ("model_init_kwargs", "model_kwargs"):
-        for option in options(call.keywords.get(name, UNKNOWN)):
-            if isinstance(option, Table) and "attn_implementation" in option.entries:
-                yield name, option.entries["attn_implementation"]
-
-
-def _wanted(value: Value) -> str | None:
-    """The implementation that a value certainly names; `use_flash_attention_2=True` is the old spelling."""
-    if getattr(value, "value", None) is True:
-        return "flash_attention_2"
-    known = texts(value)
-    return min(known) if known and known <= _IMPLEMENTATIONS else None
 
 
 def _is_guarded(block: Block) -> bool:

@@ -10,8 +10,8 @@ from trainguard.findings import Finding
 from trainguard.rules.base import Example, Rule, Subject
 
 _MESSAGE = (
-    "push_to_hub=True without hub_model_id: the repository is named after the folder of output_dir, which may be another "
-    'than you mean or belong to another run; add hub_model_id="user/name"'
+    "push_to_hub=True without hub_model_id: the repository is named after the folder of output_dir, which may be "
+    'another than you mean or belong to another run; add hub_model_id="user/name"'
 )
 
 
