@@ -60,7 +60,8 @@ class Answers:
     not_asked: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: Answers) -> None:
-        self.findings += [finding for finding in other.findings if finding not in self.findings]
+        known = set(self.findings)
+        self.findings += [finding for finding in other.findings if finding not in known]
         self.errors += [error for error in other.errors if error not in self.errors]
         for code, reason in other.not_asked.items():
             self.not_asked.setdefault(code, reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainguard.asking import Answers, Options, ask
-from trainguard.errors import UnreadableInputError
-from trainguard.facts.diagnostics import Diagnostic, diagnose
+from trainguard.errors import EngineError, UnreadableInputError
+from trainguard.facts.diagnostics import Diagnostic, diagnose_each
 from trainguard.facts.job import JobFacts, read_job, with_pep723
 from trainguard.facts.script import DEFAULT_PYTHON, ScriptFacts
 from trainguard.facts.source import Source, read_source, text_source
@@ -312,6 +312,10 @@ def _ask_plain(task: _Task, rules: list[Rule], options: Options) -> list[Subject
 
 def _cut_short(script: ScriptFacts) -> list[Finding]:
     """Says so when a script is too long to be read in full; this is no rule's fault and has no code."""
+    deep = script.syntax.too_deep_at_line
+    if deep is not None:
+        message = "a statement is nested too deeply to be read; the rest of the script was; split it up"
+        return [Finding("info", message, where=script.location(deep))]
     line = script.syntax.truncated_at_line
     if line is None:
         return []
@@ -338,13 +342,12 @@ class _Engine:
     """One run of the Python engine over the scripts of all tasks, under way while the other rules are asked."""
 
     def __init__(self, tasks: list[_Task], pool: ThreadPoolExecutor | None) -> None:
-        self._results: dict[tuple[str, str], Future[list[Diagnostic]]] = {}
         by_version: dict[str, list[str]] = {}
         for task in tasks:
             version = task.job.python_version if task.job is not None else DEFAULT_PYTHON
             by_version.setdefault(version, []).extend(source.text for source in task.sources)
         self._runs = {
-            version: (texts, pool.submit(diagnose, texts, python_version=version))
+            version: (texts, pool.submit(diagnose_each, texts, python_version=version))
             for version, texts in by_version.items()
             if pool is not None and texts
         }
@@ -352,7 +355,10 @@ class _Engine:
     def diagnostics(self, text: str, version: str) -> list[Diagnostic]:
         """What the engine says of a text. Raises what the engine raised."""
         texts, run = self._runs[version]
-        return run.result()[texts.index(text)]
+        found = run.result()[texts.index(text)]
+        if isinstance(found, EngineError):
+            raise found
+        return found
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from trainguard.findings import Finding, Location
 
 _COMMENT = re.compile(r"#.*?\btrainguard:\s*ignore\s*\[(?P<codes>[^\]\n]*)\]", re.IGNORECASE)
 WHOLE_FILE = 0
+_MAX_PROBLEMS = 20  # more would only hide the findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ def read_suppressions(script: ScriptFacts, known: Collection[str]) -> Suppressio
     if "trainguard:" not in script.text:
         return Suppressions({})
     lines = script.text.split("\n")
+    following = _following_code(lines)
     found: dict[int, frozenset[str]] = {}
     problems: list[str] = []
     first_code = _first_code_line(lines)
@@ -46,8 +48,9 @@ def read_suppressions(script: ScriptFacts, known: Collection[str]) -> Suppressio
         if match is None:
             continue
         codes = [code.strip().upper() for code in match["codes"].split(",") if code.strip()]
-        problems += [_unknown(script.location(line), code, known) for code in codes if code not in known]
-        at = _target(lines, line, first_code)
+        if len(problems) < _MAX_PROBLEMS:
+            problems += [_unknown(script.location(line), code, known) for code in codes if code not in known]
+        at = _target(lines, line, first_code, following)
         found[at] = found.get(at, frozenset()) | {code for code in codes if code in known}
     return Suppressions(_spread(script, found), tuple(problems))
 
@@ -66,13 +69,20 @@ def _first_code_line(lines: list[str]) -> int:
     return next((n for n, line in enumerate(lines, start=1) if line.strip() and not line.lstrip().startswith("#")), 1)
 
 
-def _target(lines: list[str], line: int, first_code: int) -> int:
+def _target(lines: list[str], line: int, first_code: int, following: list[int]) -> int:
     if not lines[line - 1].lstrip().startswith("#"):
         return line
     if line < first_code:
         return WHOLE_FILE
-    following = (n for n in range(line + 1, len(lines) + 1) if _is_code(lines[n - 1]))
-    return next(following, line)
+    return following[line] or line
+
+
+def _following_code(lines: list[str]) -> list[int]:
+    """For each line from 1 the next line of code below it, 0 where there is none."""
+    found = [0] * (len(lines) + 1)
+    for line in range(len(lines) - 1, 0, -1):
+        found[line] = line + 1 if _is_code(lines[line]) else found[line + 1]
+    return found
 
 
 def _is_code(line: str) -> bool:

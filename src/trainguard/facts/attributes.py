@@ -207,9 +207,7 @@ class Attributes:
                 return True
         return False
 
-    def _with_stores(
-        self, value: Value, owner: Value, name: str, node: ast.expr | None, block: Block | None
-    ) -> Value:
+    def _with_stores(self, value: Value, owner: Value, name: str, node: ast.expr | None, block: Block | None) -> Value:
         """`value` with the assignments `x.name = …` applied that a read at `node` may see."""
         local = self.class_of(owner.call) if isinstance(owner, Instance) else owner
         if isinstance(local, Class) and self._is_property(local, name):

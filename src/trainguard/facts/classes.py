@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Methods and bases that make attributes something else than what the class body says.
 _OPAQUE_METHODS = {"__getattribute__", "__new__"}
 _OPAQUE_BASES = ("Enum", "Flag")
+# Of one class in this file; scripts have one or two. Longer lines are generated.
+MAX_ANCESTORS = 25
 # Bases of libraries whose constructor takes no fields by name.
 _WITHOUT_FIELDS = {"object", "ABC", "Protocol", "Generic", "Exception", "Module", "Dataset", "Thread"}
 
@@ -24,6 +26,8 @@ class Classes:
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
+        self._lines: dict[ast.ClassDef, list[Class]] = {}
+        self._derived: dict[ast.ClassDef, list[Class]] = {}
 
     @cached_property
     def _all(self) -> list[Class]:
@@ -32,17 +36,24 @@ class Classes:
 
     def line(self, owner: Class) -> list[Class]:
         """The class and its ancestors in this file, nearest first."""
-        found = [owner]
-        for member in found:
-            for base in self._resolver.bases(member):
-                if isinstance(base, Class) and all(base.node is not known.node for known in found):
-                    found.append(base)
-        return found
+        if owner.node not in self._lines:
+            found = {owner.node: owner}
+            waiting = [owner]
+            while waiting and len(found) < MAX_ANCESTORS:
+                for base in self._resolver.bases(waiting.pop(0)):
+                    if isinstance(base, Class) and base.node not in found:
+                        found[base.node] = base
+                        waiting.append(base)
+            self._lines[owner.node] = list(found.values())
+        return self._lines[owner.node]
 
     def derived(self, owner: Class) -> list[Class]:
         """The classes of this file that derive from `owner`."""
-        others = (other for other in self._all if other.node is not owner.node and other.node.bases)
-        return [other for other in others if any(member.node is owner.node for member in self.line(other))]
+        if owner.node not in self._derived:
+            others = (other for other in self._all if other.node is not owner.node and other.node.bases)
+            found = [other for other in others if any(member.node is owner.node for member in self.line(other))]
+            self._derived[owner.node] = found
+        return self._derived[owner.node]
 
     def is_opaque(self, owner: Class) -> bool:
         """Whether attributes are not what the class body says: enumerations, `__getattribute__`, metaclasses."""

@@ -25,6 +25,7 @@ from trainguard.facts.values import (
     Table,
     Value,
     choice,
+    merged,
     options,
 )
 
@@ -161,24 +162,33 @@ class Containers:
 
     def _changed_elsewhere(self, name: str, binding: Binding, use: Use) -> bool:
         """Whether what `name` holds may be changed by another name for it, or by what it is given to."""
+        if self._escapes_to_change(name, binding.position, use, frozenset({name})):
+            return True
+        other = binding.value.id if isinstance(binding.value, ast.Name) else None
+        return other is not None and self._changed_as(other, binding.position, use, frozenset({name}))
+
+    def _changed_as(self, name: str, since: Position, use: Use, seen: frozenset[str]) -> bool:
+        """Whether something is changed under the name `name` between a place and the use."""
+        if name in seen:
+            return False
+        if any(m.position > since and use.may_see(m.block, m.position) for m in self._by_name.get(name, [])):
+            return True
+        return self._escapes_to_change(name, since, use, seen | {name})
+
+    def _escapes_to_change(self, name: str, since: Position, use: Use, seen: frozenset[str]) -> bool:
         for escape in self._resolver.structure.escapes.get(name, []):
             if escape.block.scope is use.scope:
-                if escape.position < binding.position or not use.may_see(escape.block, escape.position):
+                if escape.position < since or not use.may_see(escape.block, escape.position):
                     continue
             elif _is_shadowed(name, escape.block.scope, use.scope):
                 continue
-            if self._may_change(escape, use):
+            if self._may_change(escape, use, seen):
                 return True
-        other = binding.value.id if isinstance(binding.value, ast.Name) else None
-        return other is not None and any(
-            mutation.position > binding.position and use.may_see(mutation.block, mutation.position)
-            for mutation in self._by_name.get(other, [])
-        )
+        return False
 
-    def _may_change(self, escape: Escape, use: Use) -> bool:
+    def _may_change(self, escape: Escape, use: Use, seen: frozenset[str]) -> bool:
         if escape.kind == "alias":
-            target = escape.target or ""
-            return any(use.may_see(m.block, m.position) for m in self._by_name.get(target, []))
+            return escape.target is not None and self._changed_as(escape.target, escape.position, use, seen)
         if escape.kind == "attribute":
             return escape.target in self._changed_attributes
         if escape.kind == "return":
@@ -253,14 +263,15 @@ class Containers:
             default = Constant(None) if call.positional(1) is ABSENT else call.positional(1)
             had = options(table.entries.get(key.value, ABSENT if table.complete else UNKNOWN))
             return Table({key.value: choice([default if option is ABSENT else option for option in had])})
-        return _updated(call) if call.written_name == "update" else None
+        return _updated(call, table) if call.written_name == "update" else None
 
 
-def _updated(call: Call) -> Table | None:
+def _updated(call: Call, table: Table) -> Table | None:
     first = call.positional(0)
     if call.may_have_more or not (first is ABSENT or (isinstance(first, Table) and first.complete)):
         return None
-    return Table({**first.entries, **call.keywords} if isinstance(first, Table) else call.keywords)
+    more = merged(first.entries, call.keywords) if isinstance(first, Table) else call.keywords
+    return Table({key: value for key, value in merged(table.entries, more).items() if key in more})
 
 
 def _appended(mutation: _Mutation) -> Items | None:

@@ -22,6 +22,7 @@ from trainguard.facts.values import (
     Value,
     choice,
     from_python,
+    merged,
     options,
     truth,
 )
@@ -102,7 +103,7 @@ def _table(node: ast.Dict, inner: Evaluate) -> Value:
         if key is None:
             spread = inner(value)
             if isinstance(spread, Table):
-                entries.update(spread.entries)
+                entries = merged(entries, spread.entries)
                 complete &= spread.complete
             else:
                 complete = False
@@ -165,7 +166,7 @@ def binary(op: ast.operator, left: Value, right: Value) -> Value:
 
 def _binary(op: ast.operator, left: Value, right: Value) -> Value:
     if isinstance(left, Table) and isinstance(right, Table) and isinstance(op, ast.BitOr):
-        return Table({**left.entries, **right.entries}, left.complete and right.complete)
+        return Table(merged(left.entries, right.entries), left.complete and right.complete)
     if isinstance(left, Items) and isinstance(right, Items) and isinstance(op, ast.Add):
         return Items((*left.items, *right.items), left.complete and right.complete)
     if isinstance(op, ast.Add) and _is_text(left) and (_is_text(right) or right is UNKNOWN):
@@ -229,14 +230,16 @@ def _plain(value: Value) -> Any:
     if isinstance(value, Items) and value.complete and all(isinstance(i, Constant) for i in value.items):
         return [i.value for i in value.items if isinstance(i, Constant)]
     if isinstance(value, Table) and value.complete:
-        return dict.fromkeys(value.entries)
+        unsure = any(ABSENT in options(entry) and entry is not ABSENT for entry in value.entries.values())
+        return UNKNOWN if unsure else [key for key, entry in value.entries.items() if entry is not ABSENT]
     return UNKNOWN
 
 
 def item(owner: Value, key: Value) -> Value:
     """`owner[key]` of a dict, list or tuple that is known."""
     if isinstance(owner, Table) and isinstance(key, Constant) and isinstance(key.value, str):
-        return owner.entries.get(key.value, UNKNOWN)
+        found = owner.entries.get(key.value, UNKNOWN)
+        return choice([option for option in options(found) if option is not ABSENT])
     index = key.value if isinstance(key, Constant) and isinstance(key.value, int) else None
     if isinstance(owner, Items) and owner.complete and index is not None:
         return owner.items[index] if -len(owner.items) <= index < len(owner.items) else UNKNOWN
@@ -339,7 +342,7 @@ def _dict(call: Call) -> Value:
     first = call.positional(0)
     entries = dict(call.keywords)
     if isinstance(first, Table):
-        return Table({**first.entries, **entries}, first.complete and not call.may_have_more)
+        return Table(merged(first.entries, entries), first.complete and not call.may_have_more)
     return Table(entries, first is ABSENT and not call.may_have_more)
 
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from trainguard.facts import literals, liveness
 from trainguard.facts.attributes import Attributes
 from trainguard.facts.calls import Call
+from trainguard.facts.classes import MAX_ANCESTORS
 from trainguard.facts.containers import Containers
 from trainguard.facts.functions import Functions
 from trainguard.facts.parsers import Parsers
@@ -365,7 +366,7 @@ class Resolver:
                 pending.extend(options(option.target))
             elif isinstance(option, Symbol | Member):
                 names.add(option.name)
-            elif isinstance(option, Class) and option.node not in seen:
+            elif isinstance(option, Class) and option.node not in seen and len(seen) < MAX_ANCESTORS:
                 seen.add(option.node)
                 names.add(option.node.name)
                 pending.extend(self.bases(option))

@@ -27,6 +27,8 @@ from trainguard.findings import Location
 if TYPE_CHECKING:
     from trainguard.facts.diagnostics import Diagnostic
 
+# Each handler is compared with the rest of the script; the longest modules of the training libraries have 60.
+_MAX_HANDLERS = 300
 DEFAULT_PYTHON = "3.12"  # the default image of HF Jobs' script mode and of its Docker mode
 
 
@@ -111,19 +113,23 @@ class ScriptFacts:
 
     @property
     def handlers(self) -> list[Handler]:
-        """The `except` clauses of the script."""
-        return self.structure.handlers
+        """The `except` clauses of the script, the first few hundred of a generated one."""
+        return self.structure.handlers[:_MAX_HANDLERS]
 
     def statement_lines(self, line: int) -> range:
         """The lines of the innermost statement that `line` belongs to; for a block its head alone."""
-        best = range(line, line + 1)
-        for node in ast.walk(self.syntax.tree):
-            if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno):
+        return self._statements_by_line.get(line, range(line, line + 1))
+
+    @cached_property
+    def _statements_by_line(self) -> dict[int, range]:
+        found: dict[int, range] = {}
+        for node in ast.walk(self.syntax.tree):  # inner statements come after those around them
+            if isinstance(node, ast.stmt):
                 body = getattr(node, "body", None)
                 end = body[0].lineno - 1 if isinstance(body, list) and body else node.end_lineno or node.lineno
-                if line <= max(end, node.lineno):
-                    best = range(node.lineno, max(end, node.lineno) + 1)
-        return best
+                lines = range(node.lineno, max(end, node.lineno) + 1)
+                found.update(dict.fromkeys(lines, lines))
+        return found
 
     # -- training ----------------------------------------------------------------
 

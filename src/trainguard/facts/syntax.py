@@ -26,12 +26,16 @@ _MAX_REPAIRS = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Syntax:
-    """`tree` of what could be read; `unread` is the text that could not; `error` of the first trouble."""
+    """`tree` of what could be read; `unread` is the text that could not; `error` of the first trouble.
+
+    `too_deep_at_line` is where something is nested deeper than a parser can follow, though it may be legal.
+    """
 
     tree: ast.Module
     unread: str = ""
     error: str | None = None
     truncated_at_line: int | None = None
+    too_deep_at_line: int | None = None
 
 
 def parse(text: str) -> Syntax:
@@ -48,9 +52,12 @@ def parse(text: str) -> Syntax:
         if tree is not None:
             return Syntax(tree=tree, unread=rest, truncated_at_line=line)
     tree, dropped = _repaired(kept)
-    if tree is None:
-        tree, dropped = _by_chunks(kept)
-    return Syntax(tree=tree, unread=dropped + rest, error=str(error), truncated_at_line=line)
+    if tree is not None:
+        return Syntax(tree=tree, unread=dropped + rest, error=str(error), truncated_at_line=line)
+    tree, chunks = _by_chunks(kept)
+    unread = "\n".join(chunk for _, chunk in chunks) + rest
+    deep = chunks[0][0] if chunks and not isinstance(error, SyntaxError | ValueError) else None
+    return Syntax(tree=tree, unread=unread, error=str(error), truncated_at_line=line, too_deep_at_line=deep)
 
 
 def _cut(text: str) -> int | None:
@@ -127,27 +134,27 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _by_chunks(text: str) -> tuple[ast.Module, str]:
-    """Parses what stands between the statements at the left margin piece by piece."""
+def _by_chunks(text: str) -> tuple[ast.Module, list[tuple[int, str]]]:
+    """Parses what stands between the statements at the left margin piece by piece; also what cannot be, by line."""
     module = ast.Module(body=[], type_ignores=[])
-    dropped: list[str] = []
+    dropped: list[tuple[int, str]] = []
     lines = text.split("\n")
     starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z_@]", line) and not _continues(line)]
     if not starts:
-        return module, text
+        return module, [(1, text)]
     ends = [*starts[1:], len(lines)]
     if starts[0] > 0:
-        dropped.extend(lines[: starts[0]])
+        dropped.append((1, "\n".join(lines[: starts[0]])))
     for start, end in zip(starts, ends, strict=True):
         chunk = "\n".join(lines[start:end])
         tree, _ = _parse(chunk) if chunk.count("(") < 100_000 else (None, None)
         if tree is None:
-            dropped.append(chunk)
+            dropped.append((start + 1, chunk))
             continue
         for statement in tree.body:
             _shift(statement, start)
             module.body.append(statement)
-    return module, "\n".join(dropped)
+    return module, dropped
 
 
 def _continues(line: str) -> bool:

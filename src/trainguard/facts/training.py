@@ -89,7 +89,7 @@ class Config:
         )
 
     def _is_this(self, value: Value) -> bool:
-        return any(isinstance(option, Instance | ParsedArguments) and option.call is self.call for option in options(value))
+        return any(isinstance(made, Instance | ParsedArguments) and made.call is self.call for made in options(value))
 
     def _given(self, name: str) -> Value:
         if isinstance(self._value, ParsedArguments):

@@ -175,6 +175,18 @@ def options(value: Value) -> tuple[Value, ...]:
     return value.choices if isinstance(value, Choice) else (value,)
 
 
+def merged(entries: Mapping[str, Value], more: Mapping[str, Value]) -> dict[str, Value]:
+    """`{**entries, **more}`: a key that may be missing in `more` keeps what it has in `entries`."""
+    found = dict(entries)
+    for key, new in more.items():
+        if ABSENT in options(new):
+            kept = [option for option in options(new) if option is not ABSENT]
+            found[key] = choice([*kept, entries.get(key, ABSENT)])
+        else:
+            found[key] = new
+    return found
+
+
 def truth(value: Value) -> bool | None:
     """Whether `value` is true in a condition; None where it cannot be told. ABSENT is false."""
     verdicts = {_truth_of_one(option) for option in options(value)}
@@ -191,7 +203,9 @@ def _truth_of_one(value: Value) -> bool | None:
     if isinstance(value, Items):
         return True if value.items else (False if value.complete else None)
     if isinstance(value, Table):
-        return True if value.entries else (False if value.complete else None)
+        if any(ABSENT not in options(entry) for entry in value.entries.values()):
+            return True
+        return False if value.complete and all(entry is ABSENT for entry in value.entries.values()) else None
     if isinstance(value, Function | Class):
         return True
     return None

@@ -7,20 +7,18 @@ exhaust Python's.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from trainguard.facts.binding import Binder, end_of
 from trainguard.facts.leaving import breaks, handlers_leave, leaves, may_swallow
 from trainguard.facts.structure import (
     Binding,
-    BindingKind,
     Block,
     BlockKind,
     Escape,
-    EscapeKind,
     Handler,
     Import,
-    Position,
     RawCall,
     Scope,
     ScopeKind,
@@ -32,21 +30,12 @@ from trainguard.facts.structure import (
 
 def read_structure(tree: ast.Module) -> Structure:
     """The structure of a parsed script."""
-    return _Pass(tree).run()
+    return _Pass(tree).run(tree)
 
 
-class _Pass:
-    def __init__(self, tree: ast.Module) -> None:
-        scope = Scope("module", tree, None)
-        scope.block = Block("body", None, scope, tree)
-        self.found = Structure(module=scope)
-        self.found.scopes[tree] = scope
-        self.stack: list[tuple[ast.AST, Block]] = []
-        self.nonlocals: set[tuple[Scope, str]] = set()
-        self.deferred: list[Binding] = []
-        self._push_block(tree.body, scope.block)
-
-    def run(self) -> Structure:
+class _Pass(Binder):
+    def run(self, tree: ast.Module) -> Structure:
+        self._push_block(tree.body, self.root)
         stack = self.stack
         visitors: dict[type[ast.AST], Callable[[Any, Block], None]] = {}
         while stack:
@@ -62,10 +51,6 @@ class _Pass:
         self._push(ast.iter_child_nodes(node), block)
 
     # -- order ---------------------------------------------------------------
-
-    def _push(self, nodes: Iterator[ast.AST] | Sequence[ast.AST | None], block: Block) -> None:
-        # What has no fields (`Load`, `Add`, `Pass`) has nothing to visit.
-        self.stack += [(node, block) for node in nodes if node is not None and node._fields][::-1]
 
     def _push_block(self, statements: Sequence[ast.stmt], block: Block) -> None:
         live = block
@@ -135,30 +120,6 @@ class _Pass:
 
     # -- names ---------------------------------------------------------------
 
-    def _bind(self, binding: Binding) -> None:
-        scope = binding.block.scope
-        if (scope, binding.name) in self.nonlocals:
-            self.deferred.append(binding)
-        elif binding.name in scope.outer_names:
-            outer = scope
-            while outer.parent is not None:
-                outer = outer.parent
-            outer.bindings[binding.name].append(binding)
-        else:
-            scope.bindings[binding.name].append(binding)
-
-    def _bind_nonlocals(self) -> None:
-        """Only now are all names of the functions around known."""
-        for binding in self.deferred:
-            scope = binding.block.scope.parent
-            while scope is not None and (
-                scope.kind != "function" or binding.name not in scope.bindings or binding.name in scope.outer_names
-            ):
-                scope = scope.parent
-            if scope is not None:
-                scope.bindings[binding.name].append(binding)
-                scope.bindings[binding.name].sort(key=lambda b: b.position)
-
     def _visit_Global(self, node: ast.Global, block: Block) -> None:
         block.scope.outer_names.update(node.names)
 
@@ -170,7 +131,7 @@ class _Pass:
         block.scope.loads.add(node.id)
         self.found.uses[node.id] += 1
 
-    def _visit_Constant(self, node: ast.Constant, block: Block) -> None:
+    def _visit_Constant(self, node: ast.Constant, _: Block) -> None:
         if isinstance(node.value, str) and node.value:
             self.found.strings.append(node)
 
@@ -203,7 +164,7 @@ class _Pass:
 
     def _visit_Assign(self, node: ast.Assign, block: Block) -> None:
         for target in node.targets:
-            self._targets(target, node.value, "assign", block, _end(node.value))
+            self._targets(target, node.value, "assign", block, end_of(node.value))
             self._assigned(target, node.value, block)
         self._push([node.value], block)
 
@@ -217,15 +178,15 @@ class _Pass:
         if isinstance(node.target, ast.Name):
             block.scope.loads.add(node.target.id)
             self.found.augmented.append(Store(node.target, None, None, block, position(node), node))
-            self._bind(Binding(node.target.id, "other", node, block, _end(node), value=node.value))
+            self._bind(Binding(node.target.id, "other", node, block, end_of(node), value=node.value))
         else:
-            self._store(node.target, None, block, _end(node))
+            self._store(node.target, None, block, end_of(node))
         self._push([node.target, node.value], block)
 
     def _visit_Delete(self, node: ast.Delete, block: Block) -> None:
         for target in node.targets:
             if isinstance(target, ast.Attribute | ast.Subscript):
-                self._store(target, None, block, _end(node), deleted=True)
+                self._store(target, None, block, end_of(node), deleted=True)
         self._push(node.targets, block)
 
     def _visit_NamedExpr(self, node: ast.NamedExpr, block: Block) -> None:
@@ -236,82 +197,6 @@ class _Pass:
         self._targets(node.target, node.value if holder is block else None, "assign", holder)
         self._escape(node.value, "element", block)
         self._push([node.value], block)
-
-    def _targets(
-        self, target: ast.expr, value: ast.expr | None, kind: BindingKind, block: Block, at: Position | None = None
-    ) -> None:
-        """Binds what an assignment target names; nested unpackings beyond the first level bind as unknown.
-
-        A name is bound `at` the end of the value, so that the value itself sees what was bound before.
-        """
-        at = at or (_end(value) if value is not None else position(target))
-        if isinstance(target, ast.Name):
-            self._bind(Binding(target.id, kind, target, block, at, value=value))
-        elif isinstance(target, ast.Attribute):
-            self._store(target, value if kind == "assign" else None, block, at)
-            self._push([target.value], block)
-        elif isinstance(target, ast.Subscript):
-            self._store(target, value if kind == "assign" else None, block, at)
-            self._push([target.value, target.slice], block)
-        elif isinstance(target, ast.Starred):
-            self._targets(target.value, None, "other", block, at)
-        elif isinstance(target, ast.Tuple | ast.List):
-            self._unpack(target, value, kind, block, at)
-
-    def _unpack(
-        self, target: ast.Tuple | ast.List, value: ast.expr | None, kind: BindingKind, block: Block, at: Position
-    ) -> None:
-        parts = value.elts if isinstance(value, ast.Tuple | ast.List) and kind == "assign" else None
-        starred = any(isinstance(e, ast.Starred) for e in [*target.elts, *(parts or [])])
-        for index, element in enumerate(target.elts):
-            if parts is not None and not starred and index < len(parts):
-                self._targets(element, parts[index], kind, block, at)
-            elif isinstance(element, ast.Name) and kind == "assign" and not starred:
-                binding = Binding(element.id, "unpack", element, block, at, value=value, index=index)
-                self._bind(binding)
-            else:
-                self._targets(element, None, "other", block, at)
-
-    def _store(
-        self,
-        target: ast.Attribute | ast.Subscript,
-        value: ast.expr | None,
-        block: Block,
-        place: Position,
-        *,
-        deleted: bool = False,
-    ) -> None:
-        found = self.found
-        if isinstance(target, ast.Attribute):
-            store = Store(target.value, target.attr, value, block, place, target, deleted)
-            found.attribute_stores[target.attr].append(store)
-            return
-        key = target.slice.value if isinstance(target.slice, ast.Constant) else None
-        known = key if isinstance(key, str) else None
-        store = Store(target.value, known, value, block, place, target, deleted)
-        (found.other_stores if known is None else found.item_stores[known]).append(store)
-
-    # -- what else may change a value ------------------------------------------
-
-    def _assigned(self, target: ast.expr, value: ast.expr | None, block: Block) -> None:
-        if isinstance(target, ast.Name):
-            self._escape(value, "alias", block, target=target.id)
-        elif isinstance(target, ast.Attribute):
-            self._escape(value, "attribute", block, target=target.attr)
-        else:
-            self._escape(value, "element", block)
-
-    def _escape(
-        self, value: ast.expr | None, kind: EscapeKind, block: Block, target: str | None = None
-    ) -> None:
-        if isinstance(value, ast.IfExp):
-            self._escape(value.body, kind, block, target)
-            self._escape(value.orelse, kind, block, target)
-        elif isinstance(value, ast.BoolOp):
-            for part in value.values:
-                self._escape(part, kind, block, target)
-        elif isinstance(value, ast.Name):
-            self.found.escapes[value.id].append(Escape(kind, block, position(value), target))
 
     def _display(self, node: ast.List | ast.Tuple | ast.Set, block: Block) -> None:
         for element in node.elts:
@@ -343,7 +228,7 @@ class _Pass:
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
                 store = Store(base, key.value, value, block, position(node), node)
                 self.found.attribute_stores[key.value].append(store)
-        end = _end(node)
+        end = end_of(node)
         for argument, keyword in [*((a, None) for a in node.args), *((k.value, k.arg) for k in node.keywords if k.arg)]:
             if isinstance(argument, ast.Name):
                 escape = Escape("argument", block, end, call=node, keyword=keyword)
@@ -418,11 +303,6 @@ class _Pass:
         block.scope.returns.append((node.value, block))
         self._escape(node.value, "return", block)
         self._push([node.value], block)
-
-
-def _end(node: ast.stmt | ast.expr) -> Position:
-    """The place of the last character of a node, which is not before any name in it."""
-    return (node.end_lineno or node.lineno, (node.end_col_offset or node.col_offset + 1) - 1)
 
 
 def _is_main_guard(test: ast.expr) -> bool:
