@@ -220,7 +220,7 @@ class Attributes:
             if not self._may_be(owner, whole):
                 continue
             use = _use_in(store.block.scope, block, position(node)) if node is not None and block is not None else None
-            if use is not None and not use.may_see(store.block, store.position):
+            if use is not None and not (use.may_see(store.block, store.position) or _outlives(owner, store.block)):
                 continue
             stored = self.stored(store)
             certain = use is not None and use.follows(store.position) and use.certainly_after(store.block)
@@ -284,6 +284,12 @@ def _use_in(scope: Scope, block: Block, at: tuple[int, int]) -> Use | None:
     while around is not None and around is not scope:
         around = around.parent
     return use_in(scope, block, at) if around is not None else None
+
+
+def _outlives(owner: Value, block: Block) -> bool:
+    """Whether an object may be met by a statement of a function in one call, and again in the next."""
+    made = owner.call.block.scope if isinstance(owner, Instance | ParsedArguments) else None
+    return block.scope.kind == "function" and made is not block.scope
 
 
 def _is_the_only(owner: Value, whole: Value, store: Store) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trainguard.facts.calls import Call
 from trainguard.facts.shell_calls import shell_command
-from trainguard.facts.values import ABSENT, Constant, Table, Value, certain_texts, is_none, may_be_true, options
+from trainguard.facts.values import ABSENT, Constant, Items, Table, Value, certain_texts, is_none, may_be_true, options
 
 if TYPE_CHECKING:
     from trainguard.facts.script import ScriptFacts
@@ -26,6 +26,7 @@ _PACKAGES = frozenset(
      "sglang", "lmdeploy", "fabric", "composer", "nemo", "torchtune", "llamafactory", "axolotl", "swift",
      "megatron", "torchtitan"}
 )  # fmt: skip
+_LIGHTNING = frozenset({"lightning", "pytorch_lightning"})
 _LAUNCH_MODULES = ("torch.distributed.run", "torch.distributed.launch", "accelerate.commands", "deepspeed.launcher")
 # Arguments that spread one program over several GPUs when they are above 1.
 _COUNTS = frozenset(
@@ -44,7 +45,11 @@ _HARMLESS = frozenset(
 def may_use_several_gpus(script: ScriptFacts) -> bool:
     """Whether anything in the script may put more than one GPU to work, or start more processes."""
     resolver = script.resolver
-    if any(i.module.partition(".")[0] in _PACKAGES or i.module.startswith(_LAUNCH_MODULES) for i in script.imports):
+    packages = {i.module.partition(".")[0] for i in script.imports}
+    spreading = packages & _PACKAGES
+    if spreading and not (spreading <= _LIGHTNING and _lightning_uses_one(script)):
+        return True
+    if any(i.module.startswith(_LAUNCH_MODULES) for i in script.imports):
         return True
     if any(not _PARALLEL_ATTRIBUTES.isdisjoint(scope.attributes) for scope in script.structure.scopes.values()):
         return True
@@ -60,6 +65,18 @@ def may_use_several_gpus(script: ScriptFacts) -> bool:
         return True
     spreading = words & (_COUNTS | {"device_map", "hf_device_map", "vllm_mode"})
     return any(_spreads(call, spreading) or _runs_a_program(call) for call in resolver.calls if call.live)
+
+
+def _lightning_uses_one(script: ScriptFacts) -> bool:
+    """Whether every Lightning trainer is told to use one device: `devices=1`, `devices=[0]`."""
+    trainers = [call for call in script.training.trainers if call.package in _LIGHTNING]
+    return bool(trainers) and all(_is_one_device(call.argument("devices")) for call in trainers)
+
+
+def _is_one_device(value: Value) -> bool:
+    if isinstance(value, Items):
+        return value.complete and len(value.items) == 1
+    return isinstance(value, Constant) and (value.value == 1 or value.value == "1") and value.value is not True
 
 
 def _starts(script: ScriptFacts, names: list[str]) -> bool:

@@ -12,6 +12,8 @@ from trainguard.facts.diagnostics_tree import FUNCTIONS, Binding, Scope, Tree
 
 _UNRESOLVED = re.compile(r"Name `(?P<name>\w+)` used when not defined")
 
+# A script with more undefined names than this has another trouble than their spelling.
+_MAX_SUGGESTIONS = 50
 # Put there by IPython, Databricks, line_profiler, gettext and `site`, not by the script.
 _FROM_OUTSIDE = {"get_ipython", "display", "In", "Out", "dbutils", "spark", "sc", "profile", "_", "WindowsError"}
 # An author who silences Pyflakes here (F821, F823) knows of the name.
@@ -177,6 +179,12 @@ def _known_names(tree: Tree) -> set[str]:
 
 
 def _similar(name: str, tree: Tree) -> str | None:
+    if name not in tree.suggestions:
+        tree.suggestions[name] = _closest(name, tree) if len(tree.suggestions) < _MAX_SUGGESTIONS else None
+    return tree.suggestions[name]
+
+
+def _closest(name: str, tree: Tree) -> str | None:
     import difflib
 
     known = sorted(_known_names(tree) - {name})

@@ -48,6 +48,7 @@ class Tree:
         self.nodes: list[ast.AST] = []
         self.parents: dict[ast.AST, ast.AST] = {}
         self.depth = 0
+        self.suggestions: dict[str, str | None] = {}  # what an undefined name may mean, kept by who asks
         self._lines = text.split("\n")
         level: list[ast.AST] = [module]
         while level:

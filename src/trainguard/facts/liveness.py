@@ -11,7 +11,9 @@ import ast
 
 from trainguard.facts.structure import Scope, Structure
 
-_REACHES_EVERYTHING = {"globals", "getattr", "eval", "exec", "locals", "fire", "Fire", "__import__", "import_module"}
+# As functions of their own; as methods (`model.eval()`) they reach nothing.
+_REACHES_EVERYTHING = {"globals", "eval", "exec", "locals", "__import__"}
+_REACHES_EVERYTHING_AS_ATTRIBUTE = {"Fire", "import_module"}
 # Decorators that only change how a function runs, not who calls it.
 _PASSIVE_DECORATORS = {
     "staticmethod",
@@ -39,11 +41,14 @@ _PASSIVE_DECORATORS = {
 def live_scopes(structure: Structure) -> frozenset[Scope]:
     """The scopes whose statements may run when the script is run."""
     scopes = list(structure.scopes.values())
-    mentioned = set().union(*(scope.loads | scope.attributes for scope in scopes))
-    if mentioned & _REACHES_EVERYTHING:
+    loads = set().union(*(scope.loads for scope in scopes))
+    attributes = set().union(*(scope.attributes for scope in scopes))
+    fetched = _fetched_names(structure) if "getattr" in loads else set()
+    reaches = loads & _REACHES_EVERYTHING or (loads | attributes) & _REACHES_EVERYTHING_AS_ATTRIBUTE
+    if fetched is None or reaches:
         return frozenset(scopes)
     live = {structure.module}
-    names = structure.module.loads | structure.module.attributes
+    names = structure.module.loads | structure.module.attributes | fetched
     waiting = [scope for scope in scopes if scope is not structure.module]
     changed = True
     while changed:
@@ -58,6 +63,20 @@ def live_scopes(structure: Structure) -> frozenset[Scope]:
                 rest.append(scope)
         waiting = rest
     return frozenset(live)
+
+
+def _fetched_names(structure: Structure) -> set[str] | None:
+    """The names that `getattr(x, "name")` fetches; None where one cannot be told."""
+    names: set[str] = set()
+    calls = [call.node for call in structure.calls if isinstance(call.node.func, ast.Name)]
+    for call in calls:
+        if getattr(call.func, "id", "") != "getattr":
+            continue
+        key = call.args[1] if len(call.args) > 1 else None
+        if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
+            return None
+        names.add(key.value)
+    return names
 
 
 def _runs(scope: Scope, names: set[str]) -> bool:

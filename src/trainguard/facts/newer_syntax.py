@@ -17,7 +17,7 @@ _MAX_CHARACTERS = 400_000
 
 # A cheap look first: what is newer has one of these forms.
 _NEWER = re.compile(
-    r"""[fFtT][rR]?['"]|[rR][fFtT]['"]|^\s*type\s+\w+|^\s*(?:async\s+)?(?:def|class)\s+\w+\s*\[|^\s*except\s+\w""",
+    r"""[fFtT][rR]?['"]|[rR][fFtT]['"]|^[ \t]*type\s+\w+|^[ \t]*(?:async\s+)?(?:def|class)\s+\w+\s*\[|^[ \t]*except\s+\w""",
     re.MULTILINE,
 )
 
@@ -49,7 +49,7 @@ def mask_newer_syntax(text: str) -> str:
             stack.extend(node.children)
     masked = raw.decode("utf-8", "surrogatepass")
     # PEP 758 (3.14): `except A, B:` without parentheses.
-    return re.sub(r"(?m)^(\s*except\s+[\w.]+)((?:\s*,\s*[\w.]+)+)(\s*:)", _first_exception, masked)
+    return re.sub(r"(?m)^([ \t]*except\s+[\w.]+)((?:\s*,\s*[\w.]+)+)(\s*:)", _first_exception, masked)
 
 
 def _first_exception(match: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 # Cell magics whose body is not Python of this notebook.
 _FOREIGN_CELLS = {"html", "javascript", "js", "latex", "markdown", "svg", "perl", "ruby", "R", "sql", "script"}
 _SHELL_CELLS = {"bash", "sh", "shell", "cmd", "!", "system", "sx"}
-_LINE = re.compile(r"^(?P<indent>\s*)(?P<assign>[\w.,\s]+=\s*)?(?P<mark>!!?|%%?)(?P<rest>(?![=])\S.*)$")
+_LINE = re.compile(r"^(?P<indent>\s*)(?P<assign>[\w.,][\w.,\s]*=\s*)?(?P<mark>!!?|%%?)(?P<rest>(?![=])\S.*)$")
 _HELP = re.compile(r"^\s*\??\??[\w.]+\?\??\s*$|^\s*\?\??[\w.]+\s*$")
 
 
@@ -81,6 +81,7 @@ def _python_lines(lines: list[str], offset: int, shell: list[tuple[int, str]]) -
         return _magic_cell(lines, first, offset, shell)
     out: list[str] = []
     continued = ""
+    in_strings = _lines_in_strings(lines)
     for index, line in enumerate(lines):
         if continued:
             shell[-1] = (shell[-1][0], shell[-1][1].rstrip("\\") + " " + line.strip())
@@ -88,19 +89,26 @@ def _python_lines(lines: list[str], offset: int, shell: list[tuple[int, str]]) -
             out.append("#" + line)
             continue
         match = _LINE.match(line)
-        if match and not _inside_string(lines, index):
+        if match and index not in in_strings:
             rest = match["rest"]
             if match["mark"].startswith("!") or rest.startswith(("pip ", "conda ", "uv ", "env ", "sx ", "system ")):
                 command = rest if match["mark"].startswith("!") else _as_command(rest)
                 shell.append((offset + index + 1, command))
                 continued = "\\" if line.endswith("\\") else ""
-            statement = f"{match['assign']}None" if match["assign"] else "pass"
-            out.append(match["indent"] + statement.strip() + "  #" + match["mark"] + rest)
+            out.append(match["indent"] + _statement(match["assign"], match["mark"], rest))
         elif _HELP.match(line) and "?" in line:
             out.append("pass  # " + line)
         else:
             out.append(line)
     return out
+
+
+def _statement(assign: str | None, mark: str, rest: str) -> str:
+    """Python in the place of a magic or shell line."""
+    if not assign and mark == "%" and re.match(r"time\s+[^-\s]", rest):
+        return "pass;" + rest.removeprefix("time")  # `%time x = f()` binds x: as long, so that columns stay
+    statement = f"{assign}None" if assign else "pass"
+    return f"{statement.strip()}  #{mark}{rest}"
 
 
 def _as_command(rest: str) -> str:
@@ -119,7 +127,25 @@ def _magic_cell(lines: list[str], first: int, offset: int, shell: list[tuple[int
     return head + _python_lines(body, offset + first + 1, shell)
 
 
-def _inside_string(lines: list[str], index: int) -> bool:
-    """Whether line `index` stands inside a triple-quoted string that began above it in the cell."""
-    text = "\n".join(lines[:index])
-    return any(text.count(quotes) % 2 for quotes in ('"""', "'''"))
+# A string (its content does not matter), or a comment, which may hold quotes that open nothing.
+_STRING_OR_COMMENT = re.compile(
+    r"""(?P<triple>\"{3}|'{3})|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*""",
+)
+
+
+def _lines_in_strings(lines: list[str]) -> set[int]:
+    """The lines, from 0, that begin inside a triple-quoted string of the cell."""
+    text = "\n".join(lines)
+    found: set[int] = set()
+    place = line = 0
+    while (opening := _STRING_OR_COMMENT.search(text, place)) is not None:
+        end = opening.end()
+        if (quotes := opening["triple"]) is not None:
+            closing = re.compile(r"(?:\\.|[^\\])*?" + quotes, re.DOTALL).match(text, end)
+            end = closing.end() if closing is not None else len(text)
+        first = line + text.count("\n", place, opening.start())
+        line = first + text.count("\n", opening.start(), end)
+        if quotes is not None:
+            found.update(range(first + 1, line + 1))
+        place = end
+    return found

@@ -118,7 +118,7 @@ class Resolver:
         if block.scope not in self.live_scopes or block.kind == "dead":
             return False
         owner = block.owner
-        if block.kind in ("if", "else") and isinstance(owner, ast.If) and block.parent is not None:
+        if block.kind in ("if", "else") and isinstance(owner, ast.If | ast.IfExp) and block.parent is not None:
             verdict = truth(self.evaluate(owner.test, block.parent))
             if verdict is (block.kind == "else"):
                 return False

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from trainguard.facts.calls import Call
 from trainguard.facts.values import ABSENT, Constant, Items, Symbol, Text, Value, options, text
 
 _RUNNERS = {"run", "call", "check_call", "check_output", "Popen", "getoutput", "getstatusoutput"}
 _SHELLS = {"system", "popen", "getoutput", "system_raw", "run_line_magic", "run_cell_magic"}
+
+_INTERPRETER = re.compile(r"^…(?=\s+-m\s)")
 
 
 def shell_command(call: Call) -> list[str] | str | None:
@@ -35,7 +39,10 @@ def _words(command: Value) -> list[str] | str | None:
     known = text(command)
     if known is not None:
         return known
-    return "".join(part or "…" for part in command.parts) if isinstance(command, Text) else None
+    if not isinstance(command, Text):
+        return None
+    line = "".join(part or "…" for part in command.parts)
+    return _INTERPRETER.sub("python", line)  # f"{sys.executable} -m pip install …"
 
 
 def _word(item: Value) -> str:

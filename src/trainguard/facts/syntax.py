@@ -22,6 +22,7 @@ from dataclasses import dataclass
 MAX_MARKS = 120_000
 _MARKS = ",(=.[:;-+*\n"
 _MAX_REPAIRS = 25
+_MAX_REPAIRED_CHARACTERS = 600_000  # each repair reads the whole text again; a megabyte takes seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ def _repaired(text: str) -> tuple[ast.Module | None, str]:
     """Parses with the statements that are in the way blanked out; None if that needs too many."""
     lines = text.split("\n")
     dropped: list[str] = []
-    repairs = min(_MAX_REPAIRS, max(2, 2_000_000 // (len(text) + 1)))
+    repairs = min(_MAX_REPAIRS, max(2, _MAX_REPAIRED_CHARACTERS // (len(text) + 1)))
     for _ in range(repairs):
         tree, error = _parse("\n".join(lines))
         if tree is not None:

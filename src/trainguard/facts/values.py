@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Function(Value):
     """A function of the script."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-    scope: Scope
+    scope: Scope = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +103,7 @@ class Class(Value):
     """A class of the script."""
 
     node: ast.ClassDef
-    scope: Scope
+    scope: Scope = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

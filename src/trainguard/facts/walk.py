@@ -242,6 +242,11 @@ class _Pass(Binder):
         self._push_block(node.body, Block("if", block, block.scope, node, runs_through=_is_main_guard(node.test)))
         self._push([node.test], block)
 
+    def _visit_IfExp(self, node: ast.IfExp, block: Block) -> None:
+        self._push([node.orelse], Block("else", block, block.scope, node))
+        self._push([node.body], Block("if", block, block.scope, node))
+        self._push([node.test], block)
+
     def _visit_For(self, node: ast.For | ast.AsyncFor, block: Block) -> None:
         body = Block("loop", block, block.scope, node)
         self._push_block(node.orelse, self._loop_else(node, block))

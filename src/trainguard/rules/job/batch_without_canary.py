@@ -220,10 +220,14 @@ def _shape(script: ScriptFacts) -> str:
             parts.append("literal")
             continue
         parts.append(type(node).__name__)
-        parts.extend(
-            str(value) for value in (getattr(node, name, None) for name in ("id", "attr", "arg", "name")) if value
-        )
-        stack.extend(ast.iter_child_nodes(node))
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                stack.append(value)
+            elif isinstance(value, list):
+                stack.extend(each for each in value if isinstance(each, ast.AST))
+            elif value and name in ("id", "attr", "arg", "name"):
+                parts.append(str(value))
     return " ".join(parts)
 
 
