@@ -37,6 +37,8 @@ Progress = Callable[[int, int, str], None]
 
 # Scripts read together: enough to make one run of the Python engine worth it, few enough to stay small.
 _CHUNK = 64
+# Scripts that one command starts; every rule reads each of them.
+_MAX_LAUNCHES = 20
 _FIRST = ("JOB001", "JOB002", "JOB003", "JOB004", "JOB005")
 
 
@@ -230,7 +232,9 @@ def _add_script(task: _Task, job: JobFacts, base_folder: Path | None, name: str)
 
 def _add_command(task: _Task, job: JobFacts, base_folder: Path | None, name: str) -> None:
     """The scripts that a Docker command carries, or runs from beside the job file."""
-    for launch in job.command.launches if job.command is not None else ():
+    launches = job.command.launches if job.command is not None else ()
+    different = {(each.inline_source, each.script_path, each.script_args): each for each in launches}
+    for launch in islice(different.values(), _MAX_LAUNCHES):
         if launch.inline_source is not None:
             task.sources.append(
                 text_source(launch.inline_source, f"{name}:command" if base_folder is not None else None)
@@ -316,15 +320,14 @@ def _cut_short(script: ScriptFacts) -> list[Finding]:
     if deep is not None:
         message = "a statement is nested too deeply to be read; the rest of the script was; split it up"
         return [Finding("info", message, where=script.location(deep))]
-    line = script.syntax.truncated_at_line
-    if line is None:
+    left_out = script.syntax.left_out
+    if left_out is None:
         return []
-    size = len(script.text) / 1e6
     message = (
-        f"the script has {size:.1f} MB, too much to be read in full: only its first {line - 1:,} lines were; "
-        "move the data that it carries into a file"
+        f"the script has {len(script.text) / 1e6:.1f} MB, too much to be read in full: {left_out.lines:,} lines from "
+        f"line {left_out.line:,} on were left out; move the data that it carries into a file"
     )
-    return [Finding("info", message, where=script.location(line))]
+    return [Finding("info", message, where=script.location(left_out.line))]
 
 
 def _ask_batch(tasks: list[_Task], subjects: list[Subject], rules: list[Rule], options: Options) -> None:

@@ -17,61 +17,105 @@ from dataclasses import dataclass
 
 # Reading costs by the node of the tree, not by the character: a script may carry megabytes in one string. The
 # marks below are counted as a measure of the nodes; 120,000 of them take two to four seconds and 300 MB in all
-# (CPython 3.11, measured on generated code), and real scripts stay below 10,000. Beyond that the rest of a script
-# is kept as unread text.
+# (CPython 3.11, measured on generated code), and real scripts stay below 10,000. Beyond that the largest
+# statements, or the rest, are kept as unread text.
 MAX_MARKS = 120_000
 _MARKS = ",(=.[:;-+*\n"
+_LARGE_STATEMENT_MARKS = 5_000
 _MAX_REPAIRS = 25
-_MAX_REPAIRED_CHARACTERS = 600_000  # each repair reads the whole text again; a megabyte takes seconds
+_MAX_REPAIRED_CHARACTERS = 300_000  # each repair reads the whole text again; a megabyte takes seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """What of a script was too long to be parsed: the first line of it, and how many lines in all."""
+
+    line: int
+    lines: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Syntax:
     """`tree` of what could be read; `unread` is the text that could not; `error` of the first trouble.
 
-    `too_deep_at_line` is where something is nested deeper than a parser can follow, though it may be legal.
+    `left_out` is what was too long to be parsed; `too_deep_at_line` is where something is nested deeper than a parser can follow, though it may be legal.
     """
 
     tree: ast.Module
     unread: str = ""
     error: str | None = None
-    truncated_at_line: int | None = None
+    left_out: LeftOut | None = None
     too_deep_at_line: int | None = None
 
 
 def parse(text: str) -> Syntax:
     """Parses `text`. Never raises: in the worst case the tree is empty and all text is unread."""
-    cut = _cut(text)
-    kept, rest = (text, "") if cut is None else (text[:cut], text[cut:])
-    line = None if cut is None else kept.count("\n") + 1
+    kept, rest, left_out = _shortened(text)
     tree, error = _parse(kept)
     if tree is not None:
-        return Syntax(tree=tree, unread=rest, truncated_at_line=line)
+        return Syntax(tree=tree, unread=rest, left_out=left_out)
     if sys.version_info < (3, 14):
         older = _in_older_syntax(kept)
         tree, _ = _parse(older) if older != kept else (None, None)
         if tree is not None:
-            return Syntax(tree=tree, unread=rest, truncated_at_line=line)
+            return Syntax(tree=tree, unread=rest, left_out=left_out)
     tree, dropped = _repaired(kept)
     if tree is not None:
-        return Syntax(tree=tree, unread=dropped + rest, error=str(error), truncated_at_line=line)
+        return Syntax(tree=tree, unread=dropped + rest, error=str(error), left_out=left_out)
     tree, chunks = _by_chunks(kept)
     unread = "\n".join(chunk for _, chunk in chunks) + rest
     deep = chunks[0][0] if chunks and not isinstance(error, SyntaxError | ValueError) else None
-    return Syntax(tree=tree, unread=unread, error=str(error), truncated_at_line=line, too_deep_at_line=deep)
+    return Syntax(tree=tree, unread=unread, error=str(error), left_out=left_out, too_deep_at_line=deep)
 
 
-def _cut(text: str) -> int | None:
-    """Where a text that is too long is cut: before a statement at the left margin."""
-    marks = sum(text.count(mark) for mark in _MARKS)
-    if marks <= MAX_MARKS:
-        return None
-    most = len(text) * MAX_MARKS // marks
-    position = most
-    while (position := text.rfind("\n", 0, position)) > 0:
-        if text[position + 1 : position + 2].isalpha():
-            return position + 1
-    return most
+def _marks(text: str) -> int:
+    return sum(text.count(mark) for mark in _MARKS)
+
+
+def _shortened(text: str) -> tuple[str, str, LeftOut | None]:
+    """A text that is too long without its largest statements at the left margin, else without its end.
+
+    What makes a script huge is mostly one statement: the data that it carries. Lines keep their numbers.
+    """
+    excess = _marks(text) - MAX_MARKS
+    if excess <= 0:
+        return text, "", None
+    lines = text.split("\n")
+    statements = _statements(lines)
+    weighed = sorted(((_marks("\n".join(lines[start:end])), start, end) for start, end in statements), reverse=True)
+    large = [statement for statement in weighed if statement[0] >= _LARGE_STATEMENT_MARKS]
+    dropped: list[str] = []
+    gone: list[tuple[int, int]] = []
+    for marks, start, end in large:
+        if excess > 0:
+            excess -= marks
+            gone.append((start, end))
+            dropped += lines[start:end]
+            lines[start:end] = [""] * (end - start)
+    if excess > 0:
+        start = _cut(lines, excess)
+        gone.append((start, len(lines)))
+        dropped += lines[start:]
+        lines[start:] = []
+    left_out = LeftOut(line=min(gone)[0] + 1, lines=sum(end - start for start, end in gone))
+    return "\n".join(lines), "\n".join(dropped), left_out
+
+
+def _statements(lines: list[str]) -> list[tuple[int, int]]:
+    """The statements at the left margin, as (first line from 0, line after the last)."""
+    starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z_@]", line) and not _continues(line)]
+    return list(zip(starts, [*starts[1:], len(lines)], strict=True))
+
+
+def _cut(lines: list[str], excess: int) -> int:
+    """The line from which on so much must go: one at the left margin, so that no statement is torn."""
+    index = len(lines)
+    while index > 0 and excess > 0:
+        index -= 1
+        excess -= _marks(lines[index]) + 1
+    while index > 0 and not re.match(r"[A-Za-z_@]", lines[index]):
+        index -= 1
+    return index
 
 
 @contextmanager
@@ -140,13 +184,12 @@ def _by_chunks(text: str) -> tuple[ast.Module, list[tuple[int, str]]]:
     module = ast.Module(body=[], type_ignores=[])
     dropped: list[tuple[int, str]] = []
     lines = text.split("\n")
-    starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z_@]", line) and not _continues(line)]
-    if not starts:
+    statements = _statements(lines)
+    if not statements:
         return module, [(1, text)]
-    ends = [*starts[1:], len(lines)]
-    if starts[0] > 0:
-        dropped.append((1, "\n".join(lines[: starts[0]])))
-    for start, end in zip(starts, ends, strict=True):
+    if statements[0][0] > 0:
+        dropped.append((1, "\n".join(lines[: statements[0][0]])))
+    for start, end in statements:
         chunk = "\n".join(lines[start:end])
         tree, _ = _parse(chunk) if chunk.count("(") < 100_000 else (None, None)
         if tree is None:
