@@ -1,4 +1,4 @@
-"""Training scripts that look like people's, as many and as long as a measurement needs. The same seed, the same text."""
+"""Training scripts that look like people's, as many and as long as a measurement needs; one seed, one text."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
 '''
 
 _FUNCTIONS = (
-    '''
+    """
 def format_$word(row: dict) -> dict:
     question, answer = row["question"].strip(), row["answer"].strip()
     messages = [
@@ -61,7 +61,7 @@ def format_$word(row: dict) -> dict:
         {"role": "assistant", "content": answer},
     ]
     return {"messages": messages, "length_$number": len(question) + len(answer)}
-''',
+""",
     '''
 def keep_$word(row: dict, shortest: int = $small, longest: int = $length) -> bool:
     """Rows that are neither empty nor longer than what the model reads."""
@@ -72,7 +72,7 @@ def keep_$word(row: dict, shortest: int = $small, longest: int = $length) -> boo
     share = sum(len(word) > $small for word in words) / len(words)
     return shortest <= len(words) <= longest and share > 0.0$number
 ''',
-    '''
+    """
 def load_$word(name: str, seed: int = $number) -> DatasetDict:
     path = Path("cache") / f"{name.replace('/', '-')}.json"
     if path.exists():
@@ -83,8 +83,8 @@ def load_$word(name: str, seed: int = $number) -> DatasetDict:
     data = load_dataset(name, split="train")
     data = data.filter(lambda row: row["answer"] is not None)
     return data.train_test_split(test_size=0.$small, seed=seed)
-''',
-    '''
+""",
+    """
 def score_$word(predictions: tuple) -> dict[str, float]:
     logits, labels = predictions
     guesses = np.argmax(logits, axis=-1)
@@ -93,7 +93,7 @@ def score_$word(predictions: tuple) -> dict[str, float]:
     total = int(mask.sum())
     accuracy = float(right.sum()) / max(total, 1)
     return {"accuracy_$word": accuracy, "tokens": float(total)}
-''',
+""",
     '''
 class Watch$Word(TrainerCallback):
     """Stops where the loss of $word has not improved for $number logs."""
@@ -116,15 +116,15 @@ class Watch$Word(TrainerCallback):
             control.should_training_stop = True
         return control
 ''',
-    '''
+    """
 def memory_of_$word(device: int = 0) -> str:
     if not torch.cuda.is_available():
         return "no GPU"
     used = torch.cuda.max_memory_allocated(device) / 2**30
     whole = torch.cuda.get_device_properties(device).total_memory / 2**30
     return f"{used:.1f} of {whole:.1f} GiB ({100 * used / whole:.0f} %)"
-''',
-    '''
+""",
+    """
 def sample_$word(model, tokenizer, prompts: list[str], count: int = $small) -> list[str]:
     answers = []
     for index in range(0, len(prompts), $batch):
@@ -133,10 +133,10 @@ def sample_$word(model, tokenizer, prompts: list[str], count: int = $small) -> l
             tokens = model.generate(**batch, max_new_tokens=$length, do_sample=True, num_return_sequences=count)
         answers.extend(tokenizer.batch_decode(tokens, skip_special_tokens=True))
     return [answer.strip() for answer in answers if answer]
-''',
+""",
 )
 
-_MAIN = '''
+_MAIN = """
 def main() -> None:
     logging.basicConfig(level=logging.INFO)
     options = parse_arguments()
@@ -180,7 +180,7 @@ def main() -> None:
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     main()
-'''
+"""
 
 _WORDS = "row turn answer prompt chapter ticket review recipe poem proof letter report lesson verdict theorem".split()
 _MODELS = "Qwen/Qwen3-0.6B HuggingFaceTB/SmolLM3-3B ibm-granite/granite-3.3-2b-base allenai/OLMo-2-0425-1B".split()

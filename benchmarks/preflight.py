@@ -37,8 +37,8 @@ _JOB = {
     "dependencies": ["trl", "peft", "trackio"],
     "secrets": {"HF_TOKEN": "$HF_TOKEN"},
 }
-_JOB_FLAGS = "--isolated --flavor a10g-large --timeout 4h --with trl --with peft --with trackio --secret HF_TOKEN".split()
-_TRAINGUARD = [sys.executable, "-m", "trainguard", "check", *_JOB_FLAGS]
+_JOB_FLAGS = "--flavor a10g-large --timeout 4h --with trl --with peft --with trackio --secret HF_TOKEN".split()
+_TRAINGUARD = [sys.executable, "-m", "trainguard", "check", "--isolated", *_JOB_FLAGS]
 _WITHOUT_ENGINE = "--no-python-engine"
 
 
@@ -123,9 +123,9 @@ def whole_process(folder: Path, compared: Path, rounds: int) -> list[Row]:
 
     subject = f"`trainguard check` of {_LINES_OF_SCRIPT} lines, whole process"
     return [
-        Row(what=f"{subject}, no PY engine", figure=ratio("fast"), unit=f"× {COMPARED}", target=0.6),
-        Row(what=f"{subject}, all rules", figure=ratio("full"), unit=f"× {COMPARED}", target=1.0),
-        Row(what="`python -c pass`, for scale", figure=ratio("bare"), unit=f"× {COMPARED}"),
+        Row(what=f"{subject}, no PY engine", figure=ratio("fast"), unit=f"x {COMPARED}", target=0.6),
+        Row(what=f"{subject}, all rules", figure=ratio("full"), unit=f"x {COMPARED}", target=1.0),
+        Row(what="`python -c pass`, for scale", figure=ratio("bare"), unit=f"x {COMPARED}"),
         Row(what=f"`{COMPARED} check`, for scale", figure=median(t["other"] for t in taken) * 1000, unit="ms"),
     ]
 
@@ -151,7 +151,8 @@ def many_files(folder: Path) -> list[Row]:
     for what, flags in (("no PY engine", [_WITHOUT_ENGINE]), ("all rules", [])):
         run = run_watched([*_TRAINGUARD, *flags, str(scripts)])
         per_file = run.seconds * 1000 / _FILES
-        rows.append(Row(what=f"{_FILES} scripts of {_LINES_OF_FILE} lines, {what}", figure=per_file, unit="ms a file", target=10.0))
+        subject = f"{_FILES} scripts of {_LINES_OF_FILE} lines, {what}"
+        rows.append(Row(what=subject, figure=per_file, unit="ms a file", target=10.0))
         peak = run.peak_bytes / 1e6
         rows.append(Row(what="its peak memory, child processes included", figure=peak, unit="MB", target=200.0))
     return rows

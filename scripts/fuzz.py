@@ -12,6 +12,7 @@ import random
 import sys
 import time
 import traceback
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the first batch, to run one again")
     parser.add_argument("--shrink", action="store_true", help="make failing inputs small")
     options = parser.parse_args()
+    warnings.filterwarnings("ignore", message="Generating overly large repr")  # it is, and is not shown
     names = options.target or sorted(TARGETS)
     start = random.randrange(2**32) if options.seed is None else options.seed
     phases = [Phase.generate, Phase.shrink] if options.shrink else [Phase.generate]

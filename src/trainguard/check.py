@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import gc
+import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from trainguard.asking import Answers, Options, ask
-from trainguard.errors import EngineError, UnreadableInputError
+from trainguard.asking import Options, ask
+from trainguard.errors import EngineError
 from trainguard.facts.diagnostics import Diagnostic, diagnose_each
-from trainguard.facts.job import JobFacts, read_job, with_pep723
 from trainguard.facts.script import DEFAULT_PYTHON, ScriptFacts
 from trainguard.facts.source import Source, read_source, text_source
 from trainguard.findings import Finding, InternalError, Report
-from trainguard.inputs import Input, find_inputs
+from trainguard.inputs import find_inputs
 from trainguard.rules.base import Rule, Subject
 from trainguard.rules.registry import discover
 from trainguard.suppression import read_suppressions
+from trainguard.tasks import Task, job_task, script_task, take_inline_metadata, tasks_of_input, tasks_of_job
 
 __all__ = [
     "Options",
@@ -37,43 +37,7 @@ Progress = Callable[[int, int, str], None]
 
 # Scripts read together: enough to make one run of the Python engine worth it, few enough to stay small.
 _CHUNK = 64
-# Scripts that one command starts; every rule reads each of them.
-_MAX_LAUNCHES = 20
 _FIRST = ("JOB001", "JOB002", "JOB003", "JOB004", "JOB005")
-
-
-@dataclass(slots=True, kw_only=True)
-class _Task:
-    """One subject under way: its sources, what the job says of them, and what the rules have answered."""
-
-    name: str
-    sources: list[Source] = field(default_factory=list)
-    arguments: list[tuple[str, ...] | None] = field(default_factory=list)
-    job: JobFacts | None = None
-    script_file: Literal["found", "missing"] | None = None
-    from_file: bool = False
-    from_flags: bool = False
-    answers: Answers = field(default_factory=Answers)
-    notes: list[str] = field(default_factory=list)
-    unreadable: str | None = None
-
-    def subject(self, script: ScriptFacts | None = None) -> Subject:
-        """What the rules are asked about. Flags that name no package do not say that there are none."""
-        job = self.job
-        stated = not self.from_flags or (job is not None and (job.dependencies_given or job.image_given))
-        return Subject(script=script, job=job, script_file=self.script_file, dependencies_stated=stated)
-
-    def report(self) -> Report:
-        texts = {key: text for source in self.sources for key, text in source.texts().items()}
-        return Report(
-            subject=self.name,
-            findings=tuple(sorted(self.answers.findings)),
-            errors=tuple(self.answers.errors),
-            not_asked=self.answers.not_asked,
-            notes=tuple(self.notes),
-            unreadable=self.unreadable,
-            sources=texts,
-        )
 
 
 # -- the public functions --------------------------------------------------------
@@ -94,11 +58,13 @@ def check_paths(
     inputs = list(find_inputs(paths))
     reports: list[Report] = []
     for start in range(0, len(inputs), _CHUNK):
-        tasks: list[_Task] = []
+        if start:
+            gc.collect()  # facts hold each other, so that those of the last chunk would stay for a while
+        tasks: list[Task] = []
         for offset, found in enumerate(inputs[start : start + _CHUNK]):
             if on_progress is not None:
                 on_progress(start + offset, len(inputs), str(found.path))
-            tasks.extend(_tasks_of_input(found, arguments))
+            tasks.extend(tasks_of_input(found, arguments))
         reports.extend(_run(tasks, options))
     if on_progress is not None and inputs:
         on_progress(len(inputs), len(inputs), "")
@@ -112,7 +78,7 @@ def check_job(
 
     A script that is named by path is looked for in `base_folder`, by default the current folder.
     """
-    return _run(_tasks_of_job(arguments, base_folder, name), options)
+    return _run(tasks_of_job(arguments, base_folder, name), options)
 
 
 def run_preflight_checks(arguments: Any) -> list[Finding]:
@@ -142,7 +108,7 @@ def check_script(source: str | Path, *, arguments: Mapping[str, object] | None =
         read = read_source(Path(source))
     else:
         read = text_source(source)
-    return list(_run([_script_task(read, arguments, name=read.path or "script")], Options())[0].findings)
+    return list(_run([script_task(read, arguments, name=read.path or "script")], Options())[0].findings)
 
 
 def check_training_script_save_pattern(script: str) -> str | None:
@@ -155,116 +121,16 @@ def check_training_script_save_pattern(script: str) -> str | None:
     return "\n\033[92mModel will be pushed to hub after training.\033[0m"
 
 
-# -- from inputs to tasks ----------------------------------------------------------
-
-
-def _tasks_of_input(found: Input, arguments: Mapping[str, object] | None) -> Iterator[_Task]:
-    name = str(found.path)
-    if found.error is not None:
-        yield _Task(name=name, unreadable=found.error)
-    elif found.is_job:
-        jobs = found.job if isinstance(found.job, list) else [found.job]
-        merged = [{**job, **arguments} if arguments and isinstance(job, Mapping) else job for job in jobs]
-        content = merged if isinstance(found.job, list) else merged[0]
-        yield from _tasks_of_job(content, found.path.parent, name)
-    else:
-        try:
-            yield _script_task(read_source(found.path), arguments, name=name, from_file=True)
-        except UnreadableInputError as error:
-            yield _Task(name=name, unreadable=str(error))
-
-
-def _script_task(
-    source: Source, arguments: Mapping[str, object] | None, *, name: str, from_file: bool = False
-) -> _Task:
-    """A script with, if `arguments` are given, the job that runs it."""
-    task = _Task(name=name, sources=[source], arguments=[None], from_file=from_file)
-    if arguments is not None:
-        task.job = replace(read_job({**arguments, "script": source.text}), script_kind="inline")
-        task.arguments = [task.job.script_args or ()]
-        task.script_file = "found"
-        task.from_flags = True
-    return task
-
-
-def _tasks_of_job(arguments: object, base_folder: Path | None, name: str) -> list[_Task]:
-    if not isinstance(arguments, list):
-        return [_job_task(arguments, base_folder, name)]
-    names = [f"{name}[{index}]" for index in range(len(arguments))]
-    return [_job_task(job, base_folder, each) for job, each in zip(arguments, names, strict=True)]
-
-
-def _job_task(arguments: object, base_folder: Path | None, name: str) -> _Task:
-    job = read_job(arguments)
-    task = _Task(name=name, job=job, notes=list(job.problems))
-    if not isinstance(arguments, Mapping):
-        task.job, task.notes = None, []
-        task.unreadable = f"{name}: not a job: expected a JSON object with `script` or `command`"
-        return task
-    if not job.checked:
-        task.job = None
-        task.notes.append(f"operation {job.operation!r} starts no job, so there is nothing to check")
-        return task
-    _add_script(task, job, base_folder, name)
-    _add_command(task, job, base_folder, name)
-    return task
-
-
-def _add_script(task: _Task, job: JobFacts, base_folder: Path | None, name: str) -> None:
-    if job.script is None:
-        return
-    if job.script_kind == "inline":
-        task.sources.append(text_source(job.script, f"{name}:script" if base_folder is not None else None))
-        task.arguments.append(job.script_args or ())
-    elif job.script_kind == "path":
-        path = (base_folder or Path()) / job.script
-        if not _is_file(path):
-            task.script_file = "missing"
-            return
-        task.script_file = "found"
-        try:
-            task.sources.append(read_source(path))
-            task.arguments.append(job.script_args or ())
-            task.from_file = True
-        except UnreadableInputError as error:
-            task.unreadable = str(error)
-
-
-def _add_command(task: _Task, job: JobFacts, base_folder: Path | None, name: str) -> None:
-    """The scripts that a Docker command carries, or runs from beside the job file."""
-    launches = job.command.launches if job.command is not None else ()
-    different = {(each.inline_source, each.script_path, each.script_args): each for each in launches}
-    for launch in islice(different.values(), _MAX_LAUNCHES):
-        if launch.inline_source is not None:
-            task.sources.append(
-                text_source(launch.inline_source, f"{name}:command" if base_folder is not None else None)
-            )
-            task.arguments.append(launch.script_args)
-        elif base_folder is not None and launch.script_path and _is_file(base_folder / launch.script_path):
-            try:
-                task.sources.append(read_source(base_folder / launch.script_path))
-                task.arguments.append(launch.script_args)
-            except UnreadableInputError as error:
-                task.notes.append(str(error))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
 # -- from tasks to reports -----------------------------------------------------------
 
 
-def _run(tasks: list[_Task], options: Options) -> list[Report]:
+def _run(tasks: list[Task], options: Options) -> list[Report]:
     registry = discover()
     rules = [rule for rule in registry.rules if options.wants(rule)]
     plain = [rule for rule in rules if rule.area != "python" and "batch" not in rule.needs]
     python = [rule for rule in rules if rule.area == "python"]
     for task in tasks:
-        _take_inline_metadata(task)
+        take_inline_metadata(task)
     with _engine(tasks if python else []) as engine:
         subjects = [subject for task in tasks for subject in _ask_plain(task, plain, options)]
         _ask_batch(tasks, subjects, [rule for rule in rules if "batch" in rule.needs], options)
@@ -277,28 +143,7 @@ def _run(tasks: list[_Task], options: Options) -> list[Report]:
     return [task.report() for task in tasks]
 
 
-def _take_inline_metadata(task: _Task) -> None:
-    """Merges the script's PEP 723 block into its job; a table `[tool.hf-jobs]` makes one where there is none."""
-    for source, arguments in islice(zip(task.sources, task.arguments, strict=True), 1):
-        block = ScriptFacts(source, arguments=arguments).pep723
-        if block is None:
-            return
-        if task.job is None and task.from_file and block.hf_jobs:
-            task.job = replace(read_job({"script": source.text}), script_kind="inline")
-            task.script_file = "found"
-            task.arguments = [()]
-        if task.job is not None:
-            task.job = with_pep723(task.job, block, use_hf_jobs_table=task.from_file)
-            if task.job.from_script:
-                taken = ", ".join(sorted(name.removesuffix("_name") for name in _shown(task.job.from_script)))
-                task.notes.append(f"taken from the script's [tool.hf-jobs] table: {taken}")
-
-
-def _shown(names: frozenset[str]) -> set[str]:
-    return {name for name in names if not name.endswith(("_given", "_raw", "_error", "_values"))} - {"flavor"}
-
-
-def _ask_plain(task: _Task, rules: list[Rule], options: Options) -> list[Subject]:
+def _ask_plain(task: Task, rules: list[Rule], options: Options) -> list[Subject]:
     subjects = []
     version = task.job.python_version if task.job is not None else DEFAULT_PYTHON
     for source, arguments in zip(task.sources, task.arguments, strict=True):
@@ -330,7 +175,7 @@ def _cut_short(script: ScriptFacts) -> list[Finding]:
     return [Finding("info", message, where=script.location(left_out.line))]
 
 
-def _ask_batch(tasks: list[_Task], subjects: list[Subject], rules: list[Rule], options: Options) -> None:
+def _ask_batch(tasks: list[Task], subjects: list[Subject], rules: list[Rule], options: Options) -> None:
     if len(tasks) < 2 or not rules:
         return
     batch = tuple(subject for subject in subjects if subject.job is not None)
@@ -344,7 +189,7 @@ def _ask_batch(tasks: list[_Task], subjects: list[Subject], rules: list[Rule], o
 class _Engine:
     """One run of the Python engine over the scripts of all tasks, under way while the other rules are asked."""
 
-    def __init__(self, tasks: list[_Task], pool: ThreadPoolExecutor | None) -> None:
+    def __init__(self, tasks: list[Task], pool: ThreadPoolExecutor | None) -> None:
         by_version: dict[str, list[str]] = {}
         for task in tasks:
             version = task.job.python_version if task.job is not None else DEFAULT_PYTHON
@@ -365,7 +210,7 @@ class _Engine:
 
 
 @contextmanager
-def _engine(tasks: list[_Task]) -> Iterator[_Engine]:
+def _engine(tasks: list[Task]) -> Iterator[_Engine]:
     if not any(task.sources for task in tasks):
         yield _Engine([], None)
         return
@@ -373,14 +218,15 @@ def _engine(tasks: list[_Task]) -> Iterator[_Engine]:
         yield _Engine(tasks, pool)
 
 
-def _ask_python(task: _Task, rules: list[Rule], engine: _Engine, options: Options) -> None:
+def _ask_python(task: Task, rules: list[Rule], engine: _Engine, options: Options) -> None:
     if not rules:
         return
     version = task.job.python_version if task.job is not None else DEFAULT_PYTHON
     for source, arguments in zip(task.sources, task.arguments, strict=True):
         script = ScriptFacts(source, arguments=arguments, python_version=version)
         try:
-            script.set_diagnostics(engine.diagnostics(source.text, version))
+            found = engine.diagnostics(source.text, version)
+            script.set_diagnostics([each for each in found if not _is_legal_in_notebook(each, source)])
         except Exception as error:  # the engine's fault must not hide what the other rules see
             message = f"the Python engine failed: {error}"
             failed = InternalError(origin="facts.diagnostics", message=message, traceback=traceback.format_exc())
@@ -389,7 +235,13 @@ def _ask_python(task: _Task, rules: list[Rule], engine: _Engine, options: Option
         task.answers.add(ask(rules, task.subject(script), options))
 
 
-def _suppress(task: _Task, known: Any, options: Options) -> None:
+def _is_legal_in_notebook(diagnostic: Diagnostic, source: Source) -> bool:
+    """Whether a cell may do what a script may not: await at the top level."""
+    line = source.text.split("\n")[diagnostic.line - 1] if source.cell_starts else ""
+    return diagnostic.kind == "syntax-error" and re.search(r"\b(await|async)\b", line) is not None
+
+
+def _suppress(task: Task, known: Any, options: Options) -> None:
     """Takes out what the script's comments or the settings for its path switch off."""
     registry = discover().by_code()
     for source in task.sources:
@@ -429,12 +281,12 @@ def _advise(batch: list[Any]) -> list[list[Finding]]:
     return [_advice(report) for report in reports]
 
 
-def _advisory_task(arguments: Any) -> _Task:
+def _advisory_task(arguments: Any) -> Task:
     try:
-        return _job_task(arguments, None, "job")
+        return job_task(arguments, None, "job")
     except Exception as error:
         message = f"the arguments cannot be read: {type(error).__name__}: {error}"
-        task = _Task(name="job")
+        task = Task(name="job")
         task.answers.errors.append(InternalError(origin="facts.job", message=message))
         return task
 

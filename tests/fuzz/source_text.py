@@ -51,12 +51,18 @@ _CALLABLES = [
     "trackio.init",
     "login",
 ]
-_METHODS = "train save_model save_pretrained push_to_hub parse_args add_argument parse_args_into_dataclasses update".split()
-_METHODS += "parse_known_args format join split pop get items to backward step append extend set_defaults".split()
-_KEYWORDS = "push_to_hub hub_model_id report_to output_dir save_strategy attn_implementation args default type action".split()
-_KEYWORDS += "model peft_config optim load_in_4bit device_map dest required hub_token token timeout check shell".split()
-_LITERALS = """None True False 0 -1 1e999 0x7fffffffffffffffffff "user/name" "flash_attention_2" "--push_to_hub" "" "a=b"
-'hf_xxx' "pip install trl" "~/out" "C:\\\\x" "/fsx/d" ... b"x" [] {} () set() "wandb" "trackio" "{}" "%s" "None" 10**9""".split()
+_METHODS = (
+    "train save_model save_pretrained push_to_hub parse_args add_argument parse_args_into_dataclasses update get items "
+    "parse_known_args format join split pop to backward step append extend set_defaults"
+).split()
+_KEYWORDS = (
+    "push_to_hub hub_model_id report_to output_dir save_strategy attn_implementation args default type action model "
+    "peft_config optim load_in_4bit device_map dest required hub_token token timeout check shell"
+).split()
+_LITERALS = (
+    "None True False 0 -1 1e999 0x7fffffffffffffffffff ... [] {} () set() 10**9 b'x' '' 'a=b' 'user/name' 'hf_xxx' "
+    "'flash_attention_2' '--push_to_hub' '~/out' 'C:\\\\x' '/fsx/d' 'wandb' 'trackio' '{}' '%s' 'None'"
+).split()
 
 _HOSTILE = [
     "x = " + "(" * 150 + ")" * 150,
@@ -124,7 +130,8 @@ _HOSTILE = [
     "if a:\n" + "".join(" " * n + "if a:\n" for n in range(1, 60)) + " " * 60 + "pass",
 ]
 
-_ODD_CHARACTERS = "\0 \ud800 \udfff \u2028 \u202e \ufeff \u0130 \u00a0 \x0c \x1a \r \t \U0001f600 \u0661 \u1e9e ª ﬁ \x1b[31m".split(" ")
+_ODD_CHARACTERS = ["\0", "\ud800", "\udfff", "\u2028", "\u202e", "\ufeff", "\u0130", "\u00a0", "\x0c", "\x1a", "\r"]
+_ODD_CHARACTERS += ["\t", "\U0001f600", "\u0661", "\u1e9e", "\u00aa", "\ufb01", "\x1b[31m"]
 
 
 @cache

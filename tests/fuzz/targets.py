@@ -16,8 +16,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-
 from tests.fuzz.source_text import mutated, mutations, sources
+
 from trainguard import run_preflight_checks, run_preflight_checks_batch
 from trainguard.check import Options, check_job, check_paths
 from trainguard.errors import EngineError, UnreadableInputError
@@ -54,28 +54,34 @@ class Target:
 
 def _json_values() -> SearchStrategy[Any]:
     leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-    return st.recursive(leaf, lambda v: st.lists(v, max_size=4) | st.dictionaries(st.text(max_size=8), v, max_size=4))
+
+    def nested(inner: SearchStrategy[Any]) -> SearchStrategy[Any]:
+        return st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+
+    return st.recursive(leaf, nested, max_leaves=6)
 
 
 _WORDS = (
-    "python -m pip install uv trl[vllm]>=1 -c 'import' bash -lc sh ; && || | > < << EOF \nEOF\n $HF_TOKEN ${X:-y} $(date) `id` "
-    "accelerate launch torchrun --nproc_per_node=4 train.py trl sft --config a.yaml hf jobs run upload -- -e A=B export "
-    "echo aGk= base64 -d cat >train.py curl https://x.y/z.py git clone wget if then fi for do done while \\ \" ' # ! % & ( ) { } "
-    "docker uvx --with --from huggingface-cli login deepspeed nohup timeout 5 sudo env cd /app eval exec xargs tee set -e"
-).split(" ")
+    "python -m pip install uv trl[vllm]>=1 -c 'import' bash -lc sh ; && || | > < << EOF $HF_TOKEN ${X:-y} $(date) `id` "
+    "accelerate launch torchrun --nproc_per_node=4 train.py trl sft --config a.yaml hf jobs run upload -- -e A=B "
+    "echo aGk= base64 -d cat >train.py curl https://x.y/z.py git clone wget if then fi for do done while \\ \" ' # ! "
+    "docker uvx --with --from huggingface-cli login deepspeed nohup timeout 5 sudo env cd /app eval exec xargs tee "
+    "set -e export % & ( ) { }"
+).split()
+_OPENINGS = ["$(", "(", "`", "{ ", "bash -c '", '"$(', "${x:-", "if a; then "]
 
 
 def _commands() -> SearchStrategy[Any]:
-    word = st.sampled_from(_WORDS) | st.text(max_size=6)
+    word = st.sampled_from([*_WORDS, "\nEOF\n"]) | st.text(max_size=6)
     line = st.lists(word, max_size=14).map(" ".join)
     inline = sources().map(lambda s: f"python -c '{s}'" if len(s) < 5000 else s)
     heredoc = sources().map(lambda s: f"cat > train.py <<'EOF'\n{s}\nEOF\npython train.py")
     encoded = sources().map(lambda s: base64.b64encode(s.encode("utf-8", "replace")).decode())
     piped = encoded.map(lambda s: f"echo {s} | base64 -d | python -")
-    deep = st.tuples(st.sampled_from(["$(", "(", "`", "{ ", "bash -c '", '"$(', "${x:-", "if a; then "]), line, st.integers(0, 300))
+    deep = st.tuples(st.sampled_from(_OPENINGS), line, st.integers(0, 300))
     nested = deep.map(lambda p: p[0] * p[2] + p[1])
-    text = st.builds(mutated, st.lists(line | line | inline | heredoc | piped | nested, max_size=4).map("\n".join), mutations())
-    return text | st.lists(word | line, max_size=8)
+    lines = st.lists(line | line | inline | heredoc | piped | nested, max_size=4).map("\n".join)
+    return st.builds(mutated, lines, mutations()) | st.lists(word | line, max_size=8)
 
 
 _STRINGS: dict[str, list[Any]] = {
@@ -83,7 +89,7 @@ _STRINGS: dict[str, list[Any]] = {
     "timeout": ["30m", "2h", "1800", 1800, 0, -1, "0.5h", "1h30m", float("nan"), float("inf"), 10**400, True, "²h"],
     "hardware_flavor": ["a10g-large", "cpu-basic", "t4-small", "h200x8", "none-such", ["a10g-large"]],
     "image": ["python:3.12", "pytorch/pytorch", "vllm/vllm-openai@sha256:0", "https://hf.co/spaces/a/b"],
-    "dependencies": [["trl", "torch>=2; python_version<'3'", "x @ https://y/z.whl", "-r a.txt", ""], "trl,peft", [None, 1]],
+    "dependencies": [["trl", "torch>=2; os_name<'3'", "x @ https://y/z.whl", "-r a.txt", ""], "trl,peft", [None, 1]],
     "env": [{"A": "B", "HF_TOKEN": None}, ["A=B"], "A=B", {1: 2}],
     "secrets": [["HF_TOKEN"], {"HF_TOKEN": "$HF_TOKEN"}, "HF_TOKEN", True],
     "schedule": ["@daily", "* * * * *", "@never"],
@@ -91,6 +97,8 @@ _STRINGS: dict[str, list[Any]] = {
     "python": ["3.12", "3", ">=3.10", "/usr/bin/python", 3.1, "3.99"],
     "volumes": [["hf://buckets/a/b:/data:rw"], [{"type": "bucket", "source": "a/b", "mount_path": "/data"}], "x:y:z:w"],
 }
+_SCRIPT_NAMES = ["train.py", "https://a.b/c.py", "../x\0y.py", "/"]
+_OTHER_KEYS = ["namespace", "detach", "token_injected", "trackio_space_id", "labels", "x"]
 _ALIASES = {"dependencies": "with", "hardware_flavor": "flavor", "secrets": "secret"}
 
 
@@ -102,20 +110,22 @@ def _jobs(draw: st.DrawFn) -> Any:
             name = _ALIASES.get(key, key) if draw(st.booleans()) else key
             job[name] = draw(st.sampled_from(values) | _json_values())
     if draw(st.booleans()):
-        job["script"] = draw(sources() | st.sampled_from(["train.py", "https://a.b/c.py", "../x\0y.py", "/"]) | _json_values())
+        job["script"] = draw(sources() | st.sampled_from(_SCRIPT_NAMES) | _json_values())
     if draw(st.booleans()):
         job["command"] = draw(_commands() | _json_values())
-    for key in draw(st.lists(st.sampled_from(["namespace", "detach", "token_injected", "trackio_space_id", "labels", "x"]))):
+    for key in draw(st.lists(st.sampled_from(_OTHER_KEYS), max_size=3)):
         job[key] = draw(_json_values())
     return job
 
 
+_MAGICS = ["!pip install trl\\", "%%bash", "%cd x", "x = !ls", "%%time", "?x", "x??", "'''", "%env A=B"]
+
+
 def _notebooks() -> SearchStrategy[str]:
-    magic = st.sampled_from(["!pip install trl\\", "%%bash", "%cd x", "x = !ls", "%%time", "?x", "x??", "'''", "%env A=B"])
+    magic = st.sampled_from(_MAGICS)
     code = st.lists(magic | sources(), max_size=5).map("\n".join)
-    cell = st.fixed_dictionaries(
-        {"cell_type": st.sampled_from(["code", "markdown", None]) | _json_values(), "source": code | st.lists(code) | _json_values()}
-    )
+    kind = st.sampled_from(["code", "code", "markdown", None])
+    cell = st.fixed_dictionaries({"cell_type": kind, "source": code | st.lists(code, max_size=3) | _json_values()})
     cells = st.lists(cell | _json_values(), max_size=5)
     document = cells.map(lambda c: {"cells": c}) | cells.map(lambda c: {"worksheets": [{"cells": c}]}) | _json_values()
     return st.builds(mutated, document.map(json.dumps), st.just([]) | mutations())
@@ -147,8 +157,8 @@ def _are_advice(findings: Any) -> None:
 
 def check_source(text: str) -> None:
     """No rule fails on the script, alone or in a job, and every format can show what was found."""
-    job = {"script": text + "\n", "hardware_flavor": "a10g-large", "dependencies": ["trl"], "script_args": ["--push_to_hub"]}
-    _are_sound(check_job(job, options=_WITHOUT_ENGINE))
+    job = {"hardware_flavor": "a10g-large", "dependencies": ["trl"], "script_args": ["--push_to_hub"]}
+    _are_sound(check_job({**job, "script": text + "\n"}, options=_WITHOUT_ENGINE))
 
 
 def check_engine(texts: Sequence[str]) -> None:

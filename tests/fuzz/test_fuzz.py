@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-
 from tests.fuzz.targets import TARGETS
 
 # About four seconds each: the engine and the whole check cost most by the example.
-_EXAMPLES = {"arguments": 40, "source": 120, "engine": 6, "command": 150, "notebook": 80, "job-json": 100}
+_EXAMPLES = {"arguments": 30, "source": 100, "engine": 5, "command": 60, "notebook": 80, "job-json": 30}
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))

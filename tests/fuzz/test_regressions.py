@@ -6,8 +6,8 @@ import json
 from time import process_time
 
 import pytest
-
 from tests.fuzz.targets import TARGETS
+
 from trainguard.check import Options, check_job
 from trainguard.facts.diagnostics import diagnose
 from trainguard.facts.notebook import read_notebook
@@ -33,7 +33,7 @@ def _check(**job: object) -> Report:
         pytest.param("x = x.train()\n" * 2000, id="a name is bound thousands of times"),
         pytest.param("for i in d:\n    x = x.step(x)\n" * 1000, id="in loops"),
         pytest.param(
-            "".join(f"class A{n}(A{n - 1}):\n    def m(self):\n        self.y = self.x\nA{n}().m()\n" for n in range(500)),
+            "".join(f"class A{n}(A{n - 1}):\n    def m(self): self.y = self.x\nA{n}().m()\n" for n in range(500)),
             id="classes derive from each other in one long line",
         ),
         pytest.param("x = 1  # trainguard: ignore[JOB001] because\n" * 2000, id="every line is suppressed"),

@@ -171,8 +171,12 @@ class Containers:
         """Whether something is changed under the name `name` between a place and the use."""
         if name in seen:
             return False
-        if any(m.position > since and use.may_see(m.block, m.position) for m in self._by_name.get(name, [])):
-            return True
+        for mutation in self._by_name.get(name, []):
+            elsewhere = mutation.block.scope is not use.scope
+            if elsewhere and not _is_shadowed(name, mutation.block.scope, use.scope):
+                return True
+            if not elsewhere and mutation.position > since and use.may_see(mutation.block, mutation.position):
+                return True
         return self._escapes_to_change(name, since, use, seen | {name})
 
     def _escapes_to_change(self, name: str, since: Position, use: Use, seen: frozenset[str]) -> bool:

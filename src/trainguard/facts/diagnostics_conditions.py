@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import re
 
+from trainguard.facts.diagnostics_search import may_be_sure, search_of
 from trainguard.facts.diagnostics_tree import FUNCTIONS, Scope, Tree, dotted, names_in
 
 # Conditions about the machine or what is installed are settled by whoever wrote the job, those about an object's
 # own attributes by its class.
 _SETTLED = re.compile(r"available|version|platform|hasattr|find_spec|TYPE_CHECKING|installed|__name__|\b(self|cls)\.")
+
+# These are not: the script has been written to go on without the device that it asks for.
+_DEVICE_QUESTION = re.compile(r"(not )?torch\.(cuda|xpu|npu|hpu|mps|accelerator|backends\.\w+)\.is_available\(\)")
 
 
 def is_always_true(test: ast.expr, tree: Tree) -> bool:
@@ -35,17 +39,45 @@ def _script_constant(node: ast.expr, tree: Tree) -> ast.expr | None:
 
 def is_unjudged(statement: ast.stmt, scope: Scope, tree: Tree) -> bool:
     """Whether something before or around the statement may have settled its conditions."""
+    if isinstance(statement, ast.For) and (search := search_of(statement)) is not None:
+        if may_be_sure(statement, search, tree):
+            return True
+        statement = search
     if not isinstance(statement, ast.If | ast.Match):
         return False
     tests = _tests(statement)
-    if any(_SETTLED.search(ast.unparse(test)) for test in tests):
+    asks_device = asks_for_devices(statement)
+    if asks_device and _is_device_required(tree):
+        return True
+    if not asks_device and any(_SETTLED.search(ast.unparse(test)) for test in tests):
         return True
     if any(isinstance(n, ast.NamedExpr) for test in tests for n in ast.walk(test)):
         return True
     if isinstance(tree.parents.get(scope), ast.ClassDef) and all(_asks_for_none(test) for test in tests):
         return True  # optional parameters of a method, of which its callers give one or the other
-    asked = names_in(*tests)
+    asked = names_in(*tests) - ({"torch"} if asks_device else set())
     return any(asked & names_in(test) for test in _settling_tests(statement, scope, tree))
+
+
+def asks_for_devices(statement: ast.stmt) -> bool:
+    """Whether an `if` and all of its `elif` ask torch for a kind of device, of which a machine may have none."""
+    if not isinstance(statement, ast.If):
+        return False
+    matches = [_DEVICE_QUESTION.fullmatch(ast.unparse(test)) for test in _tests(statement)]
+    return None not in matches and (len(matches) == 1 or not any(match and match[1] for match in matches))
+
+
+def _is_device_required(tree: Tree) -> bool:
+    """Whether anything in the script ends it for want of a device, in whatever function that stands."""
+    for mention in (*tree.attributes.get("is_available", ()), *tree.attributes.get("device_count", ())):
+        below: ast.AST = mention
+        for parent in tree.ancestors(mention):
+            if isinstance(parent, ast.Assert):
+                return True
+            if isinstance(parent, ast.If) and below is parent.test and _may_end_script(parent):
+                return True
+            below = parent
+    return False
 
 
 def _asks_for_none(test: ast.expr) -> bool:
@@ -83,16 +115,24 @@ def _settling_tests(statement: ast.If | ast.Match, scope: Scope, tree: Tree) -> 
 
 
 def _may_leave(statement: ast.If) -> bool:
+    leaving = (ast.Return, ast.Continue, ast.Break)
+    return _may_end_script(statement) or any(isinstance(n, leaving) for n in ast.walk(statement))
+
+
+def _may_end_script(statement: ast.If) -> bool:
     return any(
-        isinstance(n, ast.Return | ast.Raise | ast.Continue | ast.Break)
+        isinstance(n, ast.Raise)
         or (isinstance(n, ast.Call) and (dotted(n.func) or "").rpartition(".")[2] in ("exit", "_exit", "error", "fail"))
         for n in ast.walk(statement)
     )
 
 
-def related_names(statement: ast.If | ast.Match | ast.Try | ast.TryStar) -> set[str]:
+def related_names(statement: ast.If | ast.Match | ast.For | ast.Try | ast.TryStar) -> set[str]:
     """Names whose value may tell later which way the statement went."""
     stored = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    if isinstance(statement, ast.For):
+        search = search_of(statement)
+        return stored | (names_in(search.test) if search is not None else set())
     return stored | (names_in(*_tests(statement)) if isinstance(statement, ast.If | ast.Match) else set())
 
 

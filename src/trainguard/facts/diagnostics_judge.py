@@ -15,6 +15,7 @@ from trainguard.facts.diagnostics_engine import NEWEST_MINOR, OLDEST_MINOR, Engi
 from trainguard.facts.diagnostics_limits import limit_error
 from trainguard.facts.diagnostics_names import name_diagnostic
 from trainguard.facts.diagnostics_paths import possibly_unbound
+from trainguard.facts.diagnostics_results import misused_results
 from trainguard.facts.diagnostics_tree import Tree
 from trainguard.facts.diagnostics_types import type_diagnostic
 from trainguard.facts.syntax import parse
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 _MAX_LINES = 10_000
 _MAX_CHARACTERS = 1_000_000
 _MAX_DEPTH = 250
+# Signs of which every few tokens have one: `x=1;` 100,000 times costs 10 s, and the densest module of transformers
+# and datasets has 14,000.
+_SIGNS = ";,=({[."
+_MAX_SIGNS = 60_000
 _MAX_MESSAGES = 1_000
 
 
@@ -133,6 +138,8 @@ def _prepare(source: str) -> _Prepared | list[Diagnostic]:
         return [error]
     if len(text) > _MAX_CHARACTERS or text.count("\n") > _MAX_LINES:
         return []
+    if sum(map(text.count, _SIGNS)) > _MAX_SIGNS:
+        return []
     syntax = parse(text)
     # The words of RecursionError and MemoryError (which has none), with which `ast` refuses deep nesting.
     too_deep = syntax.error is not None and (not syntax.error or syntax.error.startswith("maximum recursion"))
@@ -164,7 +171,7 @@ def _judge(prepared: _Prepared, messages: Sequence[EngineMessage], version: tupl
     if (tree := prepared.tree) is None:
         return []
     found = [_translated(message, tree, version) for message in messages[:_MAX_MESSAGES]]
-    found += [*possibly_unbound(tree), *certain_exceptions(tree)]
+    found += [*possibly_unbound(tree), *certain_exceptions(tree), *misused_results(tree)]
     unique: dict[tuple[object, ...], Diagnostic] = {}
     for diagnostic in sorted((d for d in found if d is not None), key=lambda d: (d.line, d.column, d.kind)):
         # Of an undefined name the first read says all.

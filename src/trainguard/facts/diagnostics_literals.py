@@ -12,6 +12,10 @@ _READING_CALLS = {
     "len", "print", "sorted", "sum", "min", "max", "enumerate", "zip", "list", "tuple", "set", "dict", "str", "repr",
     "any", "all", "json.dumps", "isinstance", "type", "bool", "iter", "reversed", "range", "float", "int",
 }  # fmt: skip
+# Given more than one argument, these may return the very object that they were given.
+_RETURNING_AN_ARGUMENT = {"max", "min", "sum"}
+# Through these a variable can be changed without being named.
+_REACHING_BY_TEXT = ("eval", "vars", "locals", "__import__")
 
 
 def literal_of(node: ast.expr, tree: Tree) -> ast.Dict | ast.List | None:
@@ -23,7 +27,7 @@ def literal_of(node: ast.expr, tree: Tree) -> ast.Dict | ast.List | None:
             return None
         value = entry
     elif isinstance(node, ast.Name):
-        single = _only_value(node, tree)
+        single = only_value(node, tree)
         if single is None or not _only_read(node, tree):
             return None
         value = single
@@ -39,6 +43,8 @@ def _entry(node: ast.Subscript, tree: Tree) -> ast.expr | None:
     root: ast.expr = node
     while isinstance(root, ast.Subscript):
         root = root.value
+    if isinstance(root, ast.Name) and any(reaching in tree.names for reaching in _REACHING_BY_TEXT):
+        return None
     if isinstance(root, ast.Name) and not all(_is_read_deeply(n, tree) for n in tree.names[root.id]):
         return None
     return _written_at(node, tree)
@@ -47,7 +53,7 @@ def _entry(node: ast.Subscript, tree: Tree) -> ast.expr | None:
 def _written_at(node: ast.expr, tree: Tree) -> ast.expr | None:
     """The expression in the text that a chain of lookups with constant keys leads to."""
     if isinstance(node, ast.Name):
-        return _only_value(node, tree)
+        return only_value(node, tree)
     if not isinstance(node, ast.Subscript):
         return node
     container = _written_at(node.value, tree)
@@ -83,7 +89,7 @@ def _is_read_deeply(mention: ast.Name, tree: Tree) -> bool:
 def constant_of(node: ast.expr, tree: Tree) -> tuple[bool, object]:
     value: ast.expr | None = node
     if isinstance(node, ast.Name):
-        value = _only_value(node, tree)
+        value = only_value(node, tree)
     if isinstance(value, ast.Constant):
         return True, value.value
     if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub) and isinstance(value.operand, ast.Constant):
@@ -92,7 +98,7 @@ def constant_of(node: ast.expr, tree: Tree) -> tuple[bool, object]:
     return False, None
 
 
-def _only_value(name: ast.Name, tree: Tree) -> ast.expr | None:
+def only_value(name: ast.Name, tree: Tree) -> ast.expr | None:
     """What `name` is assigned, if that happens once, in a plain statement that comes before."""
     scope = tree.binding_scope(name, name.id)
     if isinstance(scope, ast.ClassDef) or name.id in tree.rebound_elsewhere:
@@ -117,6 +123,8 @@ def _is_loop_variable(name: ast.Name, parent: ast.AST) -> bool:
 
 def _only_read(name: ast.Name, tree: Tree) -> bool:
     """Whether every mention of the name in the file leaves its value as it is."""
+    if any(reaching in tree.names for reaching in _REACHING_BY_TEXT):
+        return False
     return all(_is_read(node, tree) for node in tree.names[name.id])
 
 
@@ -127,12 +135,21 @@ def _is_read(node: ast.Name, tree: Tree) -> bool:
     if isinstance(parent, ast.Subscript):
         return isinstance(parent.ctx, ast.Load) and parent.value is node and not _is_changed(parent, tree)
     if isinstance(parent, ast.Call):
-        return node in parent.args and dotted(parent.func) in _READING_CALLS
+        return node in parent.args and _is_reading_call(parent, tree)
     if isinstance(parent, ast.Attribute):
         return parent.attr in _READING_METHODS
     if isinstance(parent, ast.keyword):
         return parent.arg is None  # `**name` copies
     return isinstance(parent, ast.For | ast.comprehension | ast.Compare | ast.FormattedValue | ast.Starred | ast.If)
+
+
+def _is_reading_call(call: ast.Call, tree: Tree) -> bool:
+    name = dotted(call.func)
+    if name not in _READING_CALLS or (name in _RETURNING_AN_ARGUMENT and len(call.args) > 1):
+        return False
+    root = name.partition(".")[0]
+    bindings = tree.bindings(tree.binding_scope(call, root)).get(root, [])
+    return all(isinstance(binding.node, ast.Import) for binding in bindings)  # else a function of the script's own
 
 
 def _is_changed(subscript: ast.Subscript, tree: Tree) -> bool:

@@ -1,7 +1,8 @@
 """Names that are assigned on some paths only and read on all of them (PY004).
 
-Deliberately narrow. A finding needs an `if` or `try` that has a path which surely goes on without the assignment, and
-below it, in the same block, a read that no condition guards; and nothing around them that may tie the two together.
+Deliberately narrow. A finding needs an `if`, `try` or searching loop that has a path which surely goes on without
+the assignment, and below it, in the same block, a read that no condition guards; and nothing around them that may tie
+the two together.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from trainguard.facts.diagnostics import Diagnostic
-from trainguard.facts.diagnostics_conditions import enumerates_all, is_always_true, is_unjudged, related_names
+from trainguard.facts.diagnostics_conditions import (
+    asks_for_devices,
+    enumerates_all,
+    is_always_true,
+    is_unjudged,
+    related_names,
+)
+from trainguard.facts.diagnostics_search import search_of
 from trainguard.facts.diagnostics_tree import FUNCTIONS, TRIES, Scope, Tree, dotted, leaves, names_in
 from trainguard.facts.diagnostics_unconditional import unconditional
 
@@ -20,7 +28,7 @@ from trainguard.facts.diagnostics_unconditional import unconditional
 _RETURNING_CALLS = {"print", "traceback.print_exc", "warnings.warn", "time.sleep", "sleep", "gc.collect"}
 _LOGGERS = {"logger", "logging", "log", "LOGGER", "LOG", "_logger"}
 _RETURNING_METHODS = {"append", "write", "add", "update", "flush"}
-Branching: TypeAlias = ast.If | ast.Match | ast.Try | ast.TryStar
+Branching: TypeAlias = ast.If | ast.Match | ast.For | ast.Try | ast.TryStar
 
 _NAME_ERRORS = frozenset({"NameError", "UnboundLocalError"})
 
@@ -42,11 +50,11 @@ def _in_module(tree: Tree) -> Iterator[Diagnostic]:
 def _in_scope(scope: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef, tree: Tree) -> Iterator[Diagnostic]:
     for block in _blocks(scope.body):
         for index, statement in enumerate(block):
-            if not isinstance(statement, (ast.If, ast.Match, *TRIES)) or index + 1 == len(block):
+            if not isinstance(statement, (ast.If, ast.Match, ast.For, *TRIES)) or index + 1 == len(block):
                 continue
             # Cheapest questions first: most statements bind nothing that stands nowhere else.
             names = {n for n in _surely_bound_in(statement) if _is_candidate(n, statement, scope, tree)}
-            if names:
+            if names and not isinstance(statement, ast.For):
                 names &= (
                     _names_of_try(statement) if isinstance(statement, TRIES) else _names_of_branches(statement, tree)
                 )
@@ -60,6 +68,8 @@ def _surely_bound_in(statement: Branching) -> set[str]:
     if isinstance(statement, ast.If | ast.Match):
         branches, last = _branches(statement)
         return set().union(*map(_surely_bound, (*branches, last)))
+    if isinstance(statement, ast.For):
+        return _names_of_search(statement)
     return _surely_bound(statement.body) | _surely_bound(statement.orelse)
 
 
@@ -93,7 +103,9 @@ def _names_of_branches(statement: ast.If | ast.Match, tree: Tree) -> set[str]:
     open_branches: list[Sequence[ast.stmt]] = [b for b in branches if _goes_on(b)]
     if last:
         open_branches += [last] if _goes_on(last) else []
-    elif (isinstance(statement, ast.If) and len(branches) == 1) or enumerates_all(statement, tree) is False:
+    elif isinstance(statement, ast.If) and (len(branches) == 1 or asks_for_devices(statement)):
+        open_branches.append([])
+    elif enumerates_all(statement, tree) is False:
         open_branches.append([])
     if enumerates_all(statement, tree) is True:
         open_branches = [b for b in open_branches if any(b is branch for branch in branches)]
@@ -129,6 +141,14 @@ def _names_of_try(statement: ast.Try | ast.TryStar) -> set[str]:
     bound |= _surely_bound(statement.orelse)
     bound -= _maybe_bound(statement.finalbody)
     return {name for name in bound if any(name not in _maybe_bound(block) for block in handlers)}
+
+
+def _names_of_search(loop: ast.For) -> set[str]:
+    """Names bound where a loop has found something, and nowhere else in it."""
+    if (search := search_of(loop)) is None:
+        return set()
+    elsewhere = _stored(loop.target, search.test) | _maybe_bound([s for s in loop.body if s is not search])
+    return _surely_bound(search.body) - elsewhere - _maybe_bound(search.orelse)
 
 
 def _goes_on(block: Sequence[ast.stmt]) -> bool:
@@ -192,7 +212,7 @@ def _is_candidate(name: str, statement: ast.stmt, scope: Scope, tree: Tree) -> b
         return False
     loops = [p for p in tree.ancestors(statement) if isinstance(p, ast.For | ast.AsyncFor | ast.While)]
     outermost = next((loop for loop in reversed(loops) if tree.scope(loop) is scope), None)
-    if outermost is not None and isinstance(statement, ast.If | ast.Match):
+    if outermost is not None and isinstance(statement, ast.If | ast.Match | ast.For):
         return False  # the first round may be the one that assigns
     for binding in tree.bindings(scope)[name]:
         inside = statement.lineno <= binding.line <= end
@@ -248,6 +268,9 @@ def _diagnostic(read: ast.Name, statement: Branching, scope: Scope, tree: Tree) 
         keyword = "if" if isinstance(statement, ast.If) else "match"
         where = f"only on some branches of the `{keyword}` at line {statement.lineno}"
         remedy = f"give it a value before line {statement.lineno} or in every branch"
+    elif isinstance(statement, ast.For):
+        where = f"only if the loop at line {statement.lineno} finds what it looks for"
+        remedy = f"give it a value before line {statement.lineno}, or an `else:` to the loop that does or raises"
     else:
         handler = next(h for h in statement.handlers if _goes_on(h.body))
         where = f"in the `try` at line {statement.lineno}, and the handler at line {handler.lineno} goes on without it"

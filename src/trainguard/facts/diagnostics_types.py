@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from trainguard.facts.diagnostics import Diagnostic, Kind
 from trainguard.facts.diagnostics_engine import EngineMessage
-from trainguard.facts.diagnostics_tree import FUNCTIONS, LOOPS, Function, Tree, dotted
+from trainguard.facts.diagnostics_functions import returns_nothing, same_file_function
+from trainguard.facts.diagnostics_tree import LOOPS, Tree, dotted
 
 _MAX_STEPS = 40
 
@@ -159,7 +160,7 @@ class _Certainty:
         if not isinstance(function, ast.Name):
             return False
         if (definition := same_file_function(function, self._tree)) is not None:
-            return _returns_nothing(definition)
+            return definition.returns is None and returns_nothing(definition)
         return function.id not in self._tree.bindings(self._tree.module) and self._name(function)
 
     def _is_module_path(self, node: ast.expr) -> bool:
@@ -193,33 +194,8 @@ def _is_one_value(node: ast.expr, tree: Tree) -> bool:
         return node.func.attr in _CHANGING_METHODS and is_certain(node.func.value, tree)
     if isinstance(node, ast.Call):
         function = same_file_function(node.func, tree) if isinstance(node.func, ast.Name) else None
-        return function is not None and _returns_nothing(function)
+        return function is not None and returns_nothing(function)
     return isinstance(node, ast.Constant | ast.JoinedStr | ast.List | ast.Tuple | ast.Set | ast.Dict)
-
-
-def same_file_function(name: ast.Name, tree: Tree) -> Function | None:
-    """The one undecorated function of this file that `name` can only mean."""
-    scope = tree.scope(name)
-    while not isinstance(scope, ast.Module):
-        if not isinstance(scope, ast.ClassDef) and name.id in tree.bindings(scope):
-            break
-        scope = tree.scope(scope)
-    if name.id in tree.rebound_elsewhere or tree.has_star_import:
-        return None
-    bindings = tree.bindings(scope).get(name.id, [])
-    if len(bindings) != 1 or not isinstance(bindings[0].node, FUNCTIONS) or bindings[0].node.decorator_list:
-        return None
-    return bindings[0].node
-
-
-def _returns_nothing(function: Function) -> bool:
-    if isinstance(function, ast.AsyncFunctionDef) or function.returns is not None:
-        return False
-    inside = [n for statement in function.body for n in ast.walk(statement)]
-    return not any(
-        isinstance(n, ast.Yield | ast.YieldFrom | ast.Raise) or (isinstance(n, ast.Return) and n.value is not None)
-        for n in inside
-    )
 
 
 # -- one judge for each kind of message ------------------------------------------

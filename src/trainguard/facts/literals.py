@@ -169,7 +169,7 @@ def _binary(op: ast.operator, left: Value, right: Value) -> Value:
         return Table(merged(left.entries, right.entries), left.complete and right.complete)
     if isinstance(left, Items) and isinstance(right, Items) and isinstance(op, ast.Add):
         return Items((*left.items, *right.items), left.complete and right.complete)
-    if isinstance(op, ast.Add) and _is_text(left) and (_is_text(right) or right is UNKNOWN):
+    if isinstance(op, ast.Add) and _is_text(left) and (_is_text(right) or not isinstance(right, Constant)):
         return _joined([left, right])
     if isinstance(op, ast.Add) and _is_text(right):
         return _joined([left, right])
@@ -200,8 +200,8 @@ def _compare(node: ast.Compare, inner: Evaluate) -> Value:
     if len(node.ops) != 1:
         return UNKNOWN
     left, right = inner(node.left), inner(node.comparators[0])
-    if _is_main_guard(left, right):
-        return Constant(True)
+    if _is_main_guard(left, right) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+        return Constant(isinstance(node.ops[0], ast.Eq))
     compare = _COMPARISONS[type(node.ops[0])]
     results = [_compared(compare, a, b) for a in options(left) for b in options(right)]
     return choice(results)

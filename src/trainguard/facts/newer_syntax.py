@@ -17,7 +17,7 @@ _MAX_CHARACTERS = 400_000
 
 # A cheap look first: what is newer has one of these forms.
 _NEWER = re.compile(
-    r"""[fFtT][rR]?['"]|[rR][fFtT]['"]|^[ \t]*type\s+\w+|^[ \t]*(?:async\s+)?(?:def|class)\s+\w+\s*\[|^[ \t]*except\s+\w""",
+    r"""[fFtT][rR]?['"]|[rR][fFtT]['"]|^[ \t]*(?:type\s+\w+|(?:async\s+)?(?:def|class)\s+\w+\s*\[|except\s+\w)""",
     re.MULTILINE,
 )
 

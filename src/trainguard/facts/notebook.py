@@ -127,21 +127,25 @@ def _magic_cell(lines: list[str], first: int, offset: int, shell: list[tuple[int
     return head + _python_lines(body, offset + first + 1, shell)
 
 
-# Strings of one line and comments may hold quotes that open nothing.
-_QUOTED = re.compile(r"""(?P<triple>"{3}|'{3})|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\#.*""")
-_CLOSING = {quotes: re.compile(r"(?:\\.|[^\\])*?" + quotes) for quotes in ('"""', "'''")}
+# A string (its content does not matter), or a comment, which may hold quotes that open nothing.
+_STRING_OR_COMMENT = re.compile(
+    r"""(?P<triple>\"{3}|'{3})|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*""",
+)
 
 
-def _open_quotes(line: str, quotes: str) -> str:
-    """The quotes of a string that is open after `line`, given those that are open before it; empty for none."""
-    place = 0
-    while True:
-        if quotes:
-            closing = _CLOSING[quotes].match(line, place)
-            if closing is None:
-                return quotes
-            place, quotes = closing.end(), ""
-        opening = _QUOTED.search(line, place)
-        if opening is None:
-            return ""
-        place, quotes = opening.end(), opening["triple"] or ""
+def _lines_in_strings(lines: list[str]) -> set[int]:
+    """The lines, from 0, that begin inside a triple-quoted string of the cell."""
+    text = "\n".join(lines)
+    found: set[int] = set()
+    place = line = 0
+    while (opening := _STRING_OR_COMMENT.search(text, place)) is not None:
+        end = opening.end()
+        if (quotes := opening["triple"]) is not None:
+            closing = re.compile(r"(?:\\.|[^\\])*?" + quotes, re.DOTALL).match(text, end)
+            end = closing.end() if closing is not None else len(text)
+        first = line + text.count("\n", place, opening.start())
+        line = first + text.count("\n", opening.start(), end)
+        if quotes is not None:
+            found.update(range(first + 1, line + 1))
+        place = end
+    return found

@@ -104,7 +104,7 @@ def _shortened(text: str) -> tuple[str, str, LeftOut | None]:
 def _statements(lines: list[str]) -> list[tuple[int, int]]:
     """The statements at the left margin, as (first line from 0, line after the last)."""
     starts = [i for i, line in enumerate(lines) if re.match(r"[A-Za-z_@]", line) and not _continues(line)]
-    return list(zip(starts, [*starts[1:], len(lines)], strict=True))
+    return list(zip(starts, [*starts[1:], len(lines)][: len(starts)], strict=True))
 
 
 def _cut(lines: list[str], excess: int) -> int:
