@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 from generated_scripts import training_script
 from process_tree import run_watched
@@ -136,7 +136,11 @@ def in_process() -> list[Row]:
 
     options = Options(select=("JOB",))
     scripts = [training_script(seed, lines=_LINES_OF_FILE) for seed in range(1, 121)]
-    times = [timed(lambda s=script: check_job({**_JOB, "script": s}, options=options)) for script in scripts]
+    times = []
+    for script in scripts:
+        start = process_time()  # nothing waits here, so that the processor's time is the time, also on a busy machine
+        check_job({**_JOB, "script": script}, options=options)
+        times.append(process_time() - start)
     what = f"all JOB rules on {_LINES_OF_FILE} lines, in process, warm, median"
     return [Row(what=what, figure=median(times[20:]) * 1000, unit="ms", target=5.0)]
 

@@ -92,6 +92,37 @@ FAULTY = {
         "class A:\n    def train(self, x):\n        return self.train(x)\n", "certain-exception", 3),
     "property recursion": (
         "class A:\n    @property\n    def model(self):\n        return self.model\n", "certain-exception", 4),
+    "device, no else": (
+        "import torch\ndef main(model):\n    if torch.cuda.is_available():\n        device = torch.device('cuda')\n"
+        "    return model.to(device)\n", "possibly-unbound", 5),
+    "devices, no else": (
+        "import torch\nif torch.cuda.is_available():\n    device = 'cuda'\nelif torch.backends.mps.is_available():\n"
+        "    device = 'mps'\nprint(device)\n", "possibly-unbound", 6),
+    "device, else that goes on": (
+        "import torch\nif torch.cuda.is_available():\n    device = 'cuda'\nelse:\n    print('slow')\nprint(device)\n",
+        "possibly-unbound", 6),
+    "search that may find nothing": (
+        "import x\ndata = x.load()\nfor split in ('test', 'validation'):\n    if split in data:\n"
+        "        eval_data = data[split]\n        break\nprint(eval_data)\n", "possibly-unbound", 7),
+    "search for a file": (
+        "import os\ndef f():\n    for path in ['a.yaml', 'b.yaml']:\n        if os.path.exists(path):\n"
+        "            config = open(path)\n            break\n        print('not', path)\n    return config\n",
+        "possibly-unbound", 8),
+    "forgotten return, item": (
+        "def build(d):\n    o = {'output_dir': d}\noptions = build('a')\nprint(options['output_dir'])\n",
+        "type-mismatch", 4),
+    "forgotten return, annotated": (
+        "def build(d) -> dict:\n    o = {'output_dir': d}\ndef main():\n    options = build('a')\n"
+        "    print(options['output_dir'])\n", "type-mismatch", 5),
+    "forgotten return, attribute": ("def build(d):\n    o = [d]\nprint(build('a').size)\n", "type-mismatch", 3),
+    "forgotten return, call": ("def build(d):\n    o = [d]\nrun = build('a')\nrun(1)\n", "type-mismatch", 4),
+    "forgotten return, loop": ("def build(d):\n    o = [d]\nfor x in build('a'):\n    pass\n", "type-mismatch", 3),
+    "forgotten return, unpacking": ("def load(d):\n    a, b = d, d\nmodel, tok = load('a')\n", "type-mismatch", 3),
+    "forgotten return, early return": (
+        "def build(d):\n    if not d:\n        return\n    o = {'a': d}\nprint(build('a')['a'])\n", "type-mismatch", 5),
+    "forgotten return, refusing": (
+        "def build(d):\n    if not d:\n        raise ValueError(d)\n    o = {'a': d}\nprint(build('a')['a'])\n",
+        "type-mismatch", 5),
 }  # fmt: skip
 
 
@@ -191,6 +222,66 @@ CLEAN = {
     "installed package": "import msgspec\nmsgspec.nothing_of_the_kind\nmsgspec.decode(1, 2, 3, four=5)\n",
     "newer f-string": "d = {'a': 1}\nprint(f'{d['a']} {'\\n'.join(d)}')\n",
     "type parameters": "type Pair[T] = tuple[T, T]\ndef first[T](p: Pair[T]) -> T:\n    return p[0]\nclass A[T]:\n    x: T\n",
+    "list grows before a function reads it": "R = ['a', 'b']\nR.append('c')\ndef f():\n    return R[2]\n",
+    "list grows inside its own len": "def len(x):\n    x.append(3)\nA = [1, 2]\nlen(A)\nprint(A[2])\n",
+    "list by the larger of two": "A = [1, 2]\nB = max(A, [0])\nB.append(3)\nprint(A[2])\n",
+    "list by an empty sum": "A = [1, 2]\nB = sum([], A)\nB.append(3)\nprint(A[2])\n",
+    "list by eval": "A = [1, 2]\neval('A.append(3)')\nprint(A[2])\n",
+    "dict by vars": "D = {'a': 1}\nvars()['D']['b'] = 2\nprint(D['b'])\n",
+    "inner dict by locals": "D = {'a': {'b': 1}}\nlocals()['D']['a']['c'] = 2\nprint(D['a']['c'])\n",
+    "device required elsewhere": (
+        "import torch\ndef check():\n    if not torch.cuda.is_available():\n        raise SystemExit('no GPU')\n"
+        "def main():\n    check()\n    if torch.cuda.is_available():\n        device = 'cuda'\n    print(device)\n"),
+    "device required before": (
+        "import torch\ndef main():\n    if not torch.cuda.is_available():\n        return\n"
+        "    if torch.cuda.is_available():\n        device = 'cuda'\n    print(device)\n"),
+    "device asked for again": (
+        "import torch\nif torch.cuda.is_available():\n    device = 'cuda'\nif torch.cuda.is_available():\n"
+        "    print(device)\n"),
+    "device or not": (
+        "import torch\nif torch.cuda.is_available():\n    d = 'cuda'\nelif not torch.cuda.is_available():\n"
+        "    d = 'cpu'\nprint(d)\n"),
+    "device by two conditions": (
+        "import torch\nif torch.cuda.is_available():\n    d = 'cuda'\nif not torch.cuda.is_available():\n"
+        "    d = 'cpu'\nprint(d)\n"),
+    "availability of a package": "import x\nif x.is_peft_available():\n    c = 1\nprint(c)\n",
+    **{
+        f"search {what}": (
+            f"import x\ndata = x.load()\n{before}for split in {items}:\n    if {test}:\n        found = data[split]\n"
+            f"        break\n{after}print(found)\n")
+        for what, before, items, test, after in [
+            ("with a value before", "found = None\n", "('a', 'b')", "split in data", ""),
+            ("with an else", "", "('a', 'b')", "split in data", "else:\n    raise KeyError\n"),
+            ("checked before", "assert 'a' in data\n", "('a', 'b')", "split in data", ""),
+            ("checked after", "", "('a', 'b')", "split in data", "if split not in data:\n    raise KeyError\n"),
+            ("of what is computed", "", "x.splits()", "split in data", ""),
+            ("with a last resort", "", "('a', 'b')", "split in data or split == 'b'", ""),
+            ("for the usual split", "", "('test', 'train')", "split in data", ""),
+            ("for what is used anyway", "print(data['b'])\n", "('a', 'b')", "split in data", ""),
+            ("among literals", "", "('a', 'b')", "split == 'b'", ""),
+        ]
+    },
+    **{
+        f"result of {what}": f"{function}r = f(1)\nprint({use})\n"
+        for what, function, use in [
+            ("a stub", "def f(a): ...\n", "r['a']"),
+            ("a documented stub", "def f(a):\n    'To do.'\n    pass\n", "r['a']"),
+            ("an abstract function", "def f(a):\n    print(a)\n    raise NotImplementedError\n", "r['a']"),
+            ("a generator", "def f(a):\n    yield a\n", "r.send(1)"),
+            ("a coroutine", "async def f(a):\n    print(a)\n", "r.close()"),
+            ("a decorated function", "import x\n@x.task\ndef f(a):\n    print(a)\n", "r['a']"),
+            ("a function defined twice", "def f(a):\n    print(a)\nimport x\nf = x.wrap(f)\n", "r['a']"),
+            ("a function that ends the script", "import sys\ndef f(a):\n    print(a)\n    sys.exit(1)\n", "r['a']"),
+            ("a function that may return", "def f(a):\n    if a:\n        return [a]\n", "r[0]"),
+            ("a function that returns inside with", "def f(a):\n    with open(a) as b:\n        return b\n", "r.name"),
+            ("a function, passed on", "def f(a):\n    print(a)\n", "r"),
+            ("a function, asked", "def f(a):\n    print(a)\n", "r['a'] if r else 0"),
+            ("a function, asked by hasattr", "def f(a):\n    print(a)\n", "hasattr(r, 'a') and r.a"),
+            ("a function, its class", "def f(a):\n    print(a)\n", "r.__class__"),
+        ]
+    },
+    "result replaced": "def f(a):\n    print(a)\nr = f(1)\nr = {'a': 1}\nprint(r['a'])\n",
+    "result expected to fail": "def f(a):\n    print(a)\ntry:\n    f(1)['a']\nexcept TypeError:\n    pass\n",
 }  # fmt: skip
 
 
@@ -368,6 +459,18 @@ def test_an_engine_that_cannot_be_started_is_an_error(monkeypatch: pytest.Monkey
     monkeypatch.setattr(diagnostics_engine, "_binary", lambda: "/nowhere/ty")
     with pytest.raises(EngineError, match="cannot be started"):
         diagnose(["x = 1\n"])
+
+
+def test_the_message_about_a_result_names_the_function_and_its_line() -> None:
+    found = only("import x\ndef build(d):\n    o = {'a': d}\noptions = build(1)\nprint(options['a'])\n")
+    assert found.subject == "options"
+    assert "`build` (defined at line 2) returns nothing; add the missing `return`" in found.message
+
+
+@pytest.mark.parametrize("text", ["x=1;" * 100_000, "x = [" + "1," * 100_000 + "]\n", "q.a.b(c)(d)(e)(f);\n" * 9_999])
+def test_text_with_too_many_tokens_is_not_sent_to_the_engine(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(diagnostics_engine, "_binary", lambda: "/nowhere/ty")
+    assert diagnose([text]) == [[]]
 
 
 def test_one_hostile_script_does_not_cost_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,7 @@ def test_the_legacy_function_returns_the_exact_strings() -> None:
 
 def test_it_writes_no_file_and_opens_no_connection(tmp_path: Path) -> None:
     """Audited by the interpreter itself, in a process of its own."""
-    program = f"""
+    program = """
 import json, os, sys
 from trainguard import run_preflight_checks
 job = json.loads(sys.argv[1])

@@ -132,7 +132,11 @@ def _run(tasks: list[Task], options: Options) -> list[Report]:
     for task in tasks:
         take_inline_metadata(task)
     with _engine(tasks if python else []) as engine:
-        subjects = [subject for task in tasks for subject in _ask_plain(task, plain, options)]
+        subjects: list[Subject] = []
+        for task in tasks:
+            asked = _ask_plain(task, plain, options)
+            # Scripts that are checked with the same flags are no submission; keeping their facts would take memory.
+            subjects += [] if task.from_flags else asked
         _ask_batch(tasks, subjects, [rule for rule in rules if "batch" in rule.needs], options)
         for task in tasks:
             _ask_python(task, python, engine, options)
@@ -182,7 +186,7 @@ def _ask_batch(tasks: list[Task], subjects: list[Subject], rules: list[Rule], op
     if len(batch) < 2:
         return
     answers = ask(rules, Subject(batch=batch), options)
-    first = next(task for task in tasks if task.job is not None)
+    first = next(task for task in tasks if task.job is not None and not task.from_flags)
     first.answers.add(answers)
 
 

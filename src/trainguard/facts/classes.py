@@ -28,6 +28,7 @@ class Classes:
         self._resolver = resolver
         self._lines: dict[ast.ClassDef, list[Class]] = {}
         self._derived: dict[ast.ClassDef, list[Class]] = {}
+        self._fields_of: dict[ast.ClassDef, list[str | None]] = {}
 
     @cached_property
     def _all(self) -> list[Class]:
@@ -79,12 +80,17 @@ class Classes:
         """The position of a dataclass field in its constructor; None for one that is given by name only."""
         names: list[str] = []
         for member in reversed(self.line(owner)):
-            for field in _fields(member.node):
+            for field in self._fields(member.node):
                 if field is None:  # `_: KW_ONLY`
                     return names.index(name) if name in names else None
                 if field not in names:
                     names.append(field)
         return names.index(name) if name in names else None
+
+    def _fields(self, node: ast.ClassDef) -> list[str | None]:
+        if node not in self._fields_of:
+            self._fields_of[node] = _fields(node)
+        return self._fields_of[node]
 
     def is_in_constructor(self, block: Block) -> bool:
         """Whether the statements of `block` run whenever an instance is made."""

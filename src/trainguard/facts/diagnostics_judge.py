@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from trainguard.errors import EngineError
+from trainguard.facts.collector import collector_paused
 from trainguard.facts.diagnostics import Diagnostic
 from trainguard.facts.diagnostics_certain import certain_exceptions
 from trainguard.facts.diagnostics_engine import NEWEST_MINOR, OLDEST_MINOR, EngineMessage, ask_engine
@@ -59,13 +59,8 @@ _Answers: TypeAlias = Sequence[tuple[EngineMessage, ...] | EngineError]
 def judge_all(sources: Sequence[str], python_version: str) -> list[_Result]:
     """The diagnostics of each source; see `diagnose_each`."""
     version = _version(python_version)
-    enabled = gc.isenabled()
-    gc.disable()  # trees hold no cycles, and looking for some takes as long as the analysis
-    try:
+    with collector_paused():  # trees hold no cycles
         return _judge_batches(sources, version)
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _judge_batches(sources: Sequence[str], version: tuple[int, int]) -> list[_Result]:

@@ -147,7 +147,9 @@ def _is_reading_call(call: ast.Call, tree: Tree) -> bool:
     name = dotted(call.func)
     if name not in _READING_CALLS or (name in _RETURNING_AN_ARGUMENT and len(call.args) > 1):
         return False
-    root = name.partition(".")[0]
+    root, _, attribute = name.partition(".")
+    if attribute in tree.stored_attributes:
+        return False
     bindings = tree.bindings(tree.binding_scope(call, root)).get(root, [])
     return all(isinstance(binding.node, ast.Import) for binding in bindings)  # else a function of the script's own
 

@@ -103,14 +103,19 @@ def _names_of_branches(statement: ast.If | ast.Match, tree: Tree) -> set[str]:
     open_branches: list[Sequence[ast.stmt]] = [b for b in branches if _goes_on(b)]
     if last:
         open_branches += [last] if _goes_on(last) else []
-    elif isinstance(statement, ast.If) and (len(branches) == 1 or asks_for_devices(statement)):
-        open_branches.append([])
-    elif enumerates_all(statement, tree) is False:
+    elif _may_hold_none(statement, len(branches), tree):
         open_branches.append([])
     if enumerates_all(statement, tree) is True:
         open_branches = [b for b in open_branches if any(b is branch for branch in branches)]
     bound = set().union(*(_surely_bound(branch) for branch in (*branches, last)))
     return {name for name in bound if any(name not in _maybe_bound(branch) for branch in open_branches)}
+
+
+def _may_hold_none(statement: ast.If | ast.Match, count: int, tree: Tree) -> bool:
+    """Whether it may be that none of the conditions of a statement without `else` holds."""
+    if isinstance(statement, ast.If) and (count == 1 or asks_for_devices(statement)):
+        return True
+    return enumerates_all(statement, tree) is False
 
 
 def _branches(statement: ast.If | ast.Match) -> tuple[list[list[ast.stmt]], list[ast.stmt]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from trainguard.facts.calls import Call
@@ -16,6 +17,8 @@ _INTERPRETER = re.compile(r"^…(?=\s+-m\s)")
 def shell_command(call: Call) -> list[str] | str | None:
     """The command that a call runs, as a list of words or one shell line; None if it runs none."""
     name = call.written_name
+    if isinstance(call.node.func, ast.Name) and isinstance(call.callee, Symbol):
+        name = call.callee.name  # `from subprocess import run as sh`
     if name not in _RUNNERS and name not in _SHELLS:
         return None
     package = call.package or ""

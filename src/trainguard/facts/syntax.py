@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import ast
-import gc
 import re
 import sys
 import warnings
@@ -15,12 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from trainguard.facts.collector import collector_paused
+
 # Reading costs by the node of the tree, not by the character: a script may carry megabytes in one string. The
 # marks below are counted as a measure of the nodes; 120,000 of them take two to four seconds and 300 MB in all
 # (CPython 3.11, measured on generated code), and real scripts stay below 10,000. Beyond that the largest
 # statements, or the rest, are kept as unread text.
 MAX_MARKS = 120_000
 _MARKS = ",(=.[:;-+*\n"
+_WITHOUT_MARKS = str.maketrans("", "", _MARKS)
 _LARGE_STATEMENT_MARKS = 5_000
 _MAX_REPAIRS = 25
 _MAX_REPAIRED_CHARACTERS = 300_000  # each repair reads the whole text again; a megabyte takes seconds
@@ -38,7 +40,8 @@ class LeftOut:
 class Syntax:
     """`tree` of what could be read; `unread` is the text that could not; `error` of the first trouble.
 
-    `left_out` is what was too long to be parsed; `too_deep_at_line` is where something is nested deeper than a parser can follow, though it may be legal.
+    `left_out` is what was too long to be parsed; `too_deep_at_line` is where something is nested deeper than a
+    parser can follow, though it may be legal.
     """
 
     tree: ast.Module
@@ -69,7 +72,7 @@ def parse(text: str) -> Syntax:
 
 
 def _marks(text: str) -> int:
-    return sum(text.count(mark) for mark in _MARKS)
+    return len(text) - len(text.translate(_WITHOUT_MARKS))
 
 
 def _shortened(text: str) -> tuple[str, str, LeftOut | None]:
@@ -120,16 +123,10 @@ def _cut(lines: list[str], excess: int) -> int:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """No garbage collection while a large tree grows (it triples the time), no warnings of the script's."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if enabled:
-            gc.enable()
+    """No garbage collection while a large tree grows, no warnings of the script's."""
+    with collector_paused(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _parse(text: str) -> tuple[ast.Module | None, Exception | None]:

@@ -44,7 +44,7 @@ def discover() -> Registry:
                 if rule.code in found:
                     raise BrokenRuleError(f"{rule.code} is defined twice, also in {type(found[rule.code]).__module__}")
                 found[rule.code] = rule
-        except Exception as error:  # whatever a broken file raises, the others still speak
+        except (Exception, SystemExit) as error:  # whatever a broken file raises, the others still speak
             message = f"{type(error).__name__}: {error}"
             errors.append(InternalError(origin=module_name, message=message, traceback=traceback.format_exc()))
     return Registry(tuple(found[code] for code in sorted(found)), tuple(errors))
