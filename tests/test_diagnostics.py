@@ -481,3 +481,10 @@ def test_one_hostile_script_does_not_cost_the_others(monkeypatch: pytest.MonkeyP
     results = diagnose_each(["print(first)\n", endless, "print(last)\n"])
     assert isinstance(results[1], EngineError)
     assert [[d.subject for d in r] for r in results if not isinstance(r, EngineError)] == [["first"], ["last"]]
+
+
+def test_a_divisor_that_max_keeps_above_zero_is_no_zero() -> None:
+    clean = "SHARDS = 0\n\n\ndef per_shard(rows):\n    return len(rows) // max(SHARDS, 1)\n\n\nprint(per_shard([1]))\n"
+    assert diagnose([clean]) == [[]]
+    faulty = "SHARDS = 0\n\n\ndef per_shard(rows):\n    return len(rows) // SHARDS\n\n\nprint(per_shard([1]))\n"
+    assert [d.kind for d in diagnose([faulty])[0]] == ["certain-exception"]
