@@ -116,8 +116,9 @@ class Finding:
     def __post_init__(self) -> None:
         if self.severity not in _RANK:
             raise ValueError(f"severity is {self.severity!r}, expected one of {', '.join(SEVERITIES)}")
-        if isinstance(self.fix, str):  # type: ignore[unreachable]
-            object.__setattr__(self, "fix", Fix(self.fix))
+        fix: object = self.fix
+        if isinstance(fix, str):
+            object.__setattr__(self, "fix", Fix(fix))
         if not isinstance(self.evidence, Evidence):
             object.__setattr__(self, "evidence", Evidence(self.evidence))
 

@@ -1,4 +1,4 @@
-"""Codes, names and severities are a contract: they are written here a second time, so that no edit changes one unseen."""
+"""Codes, names and severities are a contract, written here a second time: no edit changes one unseen."""
 
 from __future__ import annotations
 

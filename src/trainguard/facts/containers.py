@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -167,15 +167,22 @@ class Containers:
         other = binding.value.id if isinstance(binding.value, ast.Name) else None
         return other is not None and self._changed_as(other, binding.position, use, frozenset({name}))
 
-    def _changed_as(self, name: str, since: Position, use: Use, seen: frozenset[str]) -> bool:
-        """Whether something is changed under the name `name` between a place and the use."""
+    def _changed_as(
+        self, name: str, since: Position, use: Use, seen: frozenset[str], loops: Collection[Block] = ()
+    ) -> bool:
+        """Whether something is changed under the name `name` between a place and the use.
+
+        What stands before the place in one of the `loops` around it comes after it too.
+        """
         if name in seen:
             return False
         for mutation in self._by_name.get(name, []):
             elsewhere = mutation.block.scope is not use.scope
             if elsewhere and not _is_shadowed(name, mutation.block.scope, use.scope):
                 return True
-            if not elsewhere and mutation.position > since and use.may_see(mutation.block, mutation.position):
+            if elsewhere or not use.may_see(mutation.block, mutation.position):
+                continue
+            if mutation.position > since or any(loop in mutation.block.ancestors() for loop in loops):
                 return True
         return self._escapes_to_change(name, since, use, seen | {name})
 
@@ -192,7 +199,8 @@ class Containers:
 
     def _may_change(self, escape: Escape, use: Use, seen: frozenset[str]) -> bool:
         if escape.kind == "alias":
-            return escape.target is not None and self._changed_as(escape.target, escape.position, use, seen)
+            loops = [block for block in escape.block.ancestors() if block.kind == "loop"]
+            return escape.target is not None and self._changed_as(escape.target, escape.position, use, seen, loops)
         if escape.kind == "attribute":
             return escape.target in self._changed_attributes
         if escape.kind == "return":

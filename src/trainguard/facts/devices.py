@@ -46,8 +46,8 @@ def may_use_several_gpus(script: ScriptFacts) -> bool:
     """Whether anything in the script may put more than one GPU to work, or start more processes."""
     resolver = script.resolver
     packages = {i.module.partition(".")[0] for i in script.imports}
-    spreading = packages & _PACKAGES
-    if spreading and not (spreading <= _LIGHTNING and _lightning_uses_one(script)):
+    parallel = packages & _PACKAGES
+    if parallel and not (parallel <= _LIGHTNING and _lightning_uses_one(script)):
         return True
     if any(i.module.startswith(_LAUNCH_MODULES) for i in script.imports):
         return True

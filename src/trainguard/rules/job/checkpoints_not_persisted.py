@@ -64,8 +64,8 @@ class CheckpointsNotPersisted(Rule):
             hours = (job.timeout_seconds or 0) / 3600
             yield self.finding(
                 f"{reason}, so the model leaves the machine only at the end: a crash or the timeout of {hours:g} h "
-                'loses all that was trained; add push_to_hub=True, hub_strategy="checkpoint" with save_steps, or save to a '
-                "volume",
+                'loses all that was trained; add push_to_hub=True, hub_strategy="checkpoint" with save_steps, or save '
+                "to a volume",
                 where=where,
                 fix='push_to_hub=True, hub_strategy="checkpoint", save_strategy="steps", save_steps=200',
                 evidence={"timeout_seconds": job.timeout_seconds},
@@ -130,9 +130,7 @@ class CheckpointsNotPersisted(Rule):
             findings=((4, "the only push stands after the training" + _END),),
         ),
         Example(
-            script=(
-                'options = {"hub_strategy": "end", "push_to_hub": True, "hub_model_id": "user/name"}\n'
-            )
+            script=('options = {"hub_strategy": "end", "push_to_hub": True, "hub_model_id": "user/name"}\n')
             + _RUN.format("out", "**options"),
             job={"timeout": "8h"},
             findings=((1, 'hub_strategy="end" pushes once' + _END),),

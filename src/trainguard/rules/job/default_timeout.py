@@ -94,15 +94,10 @@ class DefaultTimeout(Rule):
     )
     INVALID = (
         Example(script=_TRAIN, job={}, findings=((3, f"timeout is not given, so it is {_END}"),)),
-        Example(
-            script=_TRAIN, job={"timeout": "0.5h"}, findings=((3, f"timeout is '0.5h', which is {_END}"),)
-        ),
+        Example(script=_TRAIN, job={"timeout": "0.5h"}, findings=((3, f"timeout is '0.5h', which is {_END}"),)),
         Example(
             script=(
-                "for batch in loader:\n"
-                "    loss = model(**batch).loss\n"
-                "    loss.backward()\n"
-                "    optimizer.step()\n"
+                "for batch in loader:\n    loss = model(**batch).loss\n    loss.backward()\n    optimizer.step()\n"
             ),
             job={"timeout": "1800"},
             findings=((3, f"timeout is '1800', which is {_END}"),),
