@@ -45,6 +45,7 @@ imports: $(VENV)/dev.stamp
 pages: $(VENV)/dev.stamp
 	@$(BIN)/python scripts/generate_docs.py --check
 	@$(BIN)/python scripts/readme.py --check
+	@$(BIN)/python scripts/quiet.py --check
 
 format: $(VENV)/dev.stamp ## let ruff put the code in order
 	@$(BIN)/ruff check --quiet --fix .

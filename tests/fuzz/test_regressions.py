@@ -58,6 +58,12 @@ def test_undefined_names_are_compared_a_few_times_only() -> None:
     assert len([each for each in found if each.kind == "undefined-name"]) > 900
 
 
+@pytest.mark.parametrize("depth", [200, 1000, 5000])
+def test_deep_nesting_in_an_f_string_that_only_newer_pythons_read(depth: int) -> None:
+    found = diagnose([f"x = f'{{f'{{a}}'}}'\ny = f'{{{'{0:' * depth}1{'}' * depth}}}'\n"])[0]
+    assert {each.kind for each in found} <= {"undefined-name", "syntax-error"}
+
+
 def test_a_command_that_starts_many_scripts() -> None:
     start = process_time()
     report = _check(command="".join(f"python -c 'x = {n}  # {'word ' * 50}'\n" for n in range(400)))

@@ -135,6 +135,9 @@ def _prepare(source: str) -> _Prepared | list[Diagnostic]:
         return []
     if sum(map(text.count, _SIGNS)) > _MAX_SIGNS:
         return []
+    # Also in f-strings that this interpreter cannot read, and whose depth no tree shows.
+    if _bracket_depth(text) > _MAX_DEPTH:
+        return []
     syntax = parse(text)
     # The words of RecursionError and MemoryError (which has none), with which `ast` refuses deep nesting.
     too_deep = syntax.error is not None and (not syntax.error or syntax.error.startswith("maximum recursion"))
@@ -143,6 +146,15 @@ def _prepare(source: str) -> _Prepared | list[Diagnostic]:
         return []
     # What cannot be read even with its newer parts masked is broken, or newer still: only the engine can tell.
     return _Prepared(text, tree) if syntax.error is None else _Prepared(text, None, _own_syntax_error(syntax.error))
+
+
+def _bracket_depth(text: str) -> int:
+    """How deep brackets are nested at most, those of strings and comments counted too."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[([{)\]}]", text):
+        depth = depth + 1 if bracket in "([{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _own_syntax_error(error: str) -> Diagnostic | None:

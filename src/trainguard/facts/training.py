@@ -57,7 +57,7 @@ class Config:
     def option(self, name: str) -> Option:
         """The value of an option, with assignments such as `args.push_to_hub = True` applied."""
         given = self._given(name)
-        if self._resolver.is_set_dynamically(self._value) or self._has_setter_calls():
+        if self._resolver.is_set_dynamically(self._value) or self._has_setter_calls:
             given = choice([given, UNKNOWN])
         where = self.call.argument_location(name)
         stores = self._resolver.stores_on(self._value, name)
@@ -79,6 +79,7 @@ class Config:
         calls = self._resolver.calls_by_written_name.get("replace", [])
         return [call for call in calls if call.package in ("dataclasses", "copy") and self._is_this(call.positional(0))]
 
+    @cached_property
     def _has_setter_calls(self) -> bool:
         """Whether `args.set_training(…)` or the like is called, each of which sets several options."""
         return any(
