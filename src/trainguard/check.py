@@ -13,6 +13,7 @@ from typing import Any
 
 from trainguard.asking import Options, ask
 from trainguard.errors import EngineError
+from trainguard.facts.collector import collector_paused
 from trainguard.facts.diagnostics import Diagnostic, diagnose_each
 from trainguard.facts.script import DEFAULT_PYTHON, ScriptFacts
 from trainguard.facts.source import Source, read_source, text_source
@@ -131,7 +132,7 @@ def _run(tasks: list[Task], options: Options) -> list[Report]:
     python = [rule for rule in rules if rule.area == "python"]
     for task in tasks:
         take_inline_metadata(task)
-    with _engine(tasks if python else []) as engine:
+    with _engine(tasks if python else []) as engine, collector_paused():
         subjects: list[Subject] = []
         for task in tasks:
             asked = _ask_plain(task, plain, options)

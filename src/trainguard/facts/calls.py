@@ -100,7 +100,10 @@ class Call:
     def names(self) -> frozenset[str]:
         """The last names of all that the callee may be; for a class of the script its ancestors too."""
         if self._names is None:
-            self._names = frozenset(self.resolver.names_of(self.callee)) | {self.written_name}
+            self._names = frozenset({self.written_name})
+            function = self.node.func
+            if not (isinstance(function, ast.Attribute) and self.resolver.means_itself(function.attr)):
+                self._names |= self.resolver.names_of(self.callee)
         return self._names
 
     @property

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from trainguard.facts.diagnostics_tree import FUNCTIONS, Function, Tree, leaves
 
+_SCOPES = (*FUNCTIONS, ast.ClassDef, ast.Lambda)
+
 
 def same_file_function(name: ast.Name, tree: Tree) -> Function | None:
     """The one undecorated function of this file that `name` can only mean."""
@@ -26,6 +28,8 @@ def same_file_function(name: ast.Name, tree: Tree) -> Function | None:
 def returns_nothing(function: Function) -> bool:
     """Whether a call that comes back surely gives None, by mistake or not: no stub, generator or coroutine."""
     if isinstance(function, ast.AsyncFunctionDef) or _is_stub(function):
+        return False
+    if any(isinstance(s, ast.Return) and _gives(s) for s in function.body):  # the common case, told fast
         return False
     inside = list(_own_nodes(function))
     if any(isinstance(n, ast.Yield | ast.YieldFrom) or (isinstance(n, ast.Return) and _gives(n)) for n in inside):
@@ -55,5 +59,5 @@ def _own_nodes(function: Function) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
-        if not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
+        if not isinstance(node, _SCOPES):
             stack.extend(ast.iter_child_nodes(node))

@@ -26,14 +26,25 @@ def misused_results(tree: Tree) -> list[Diagnostic]:
 
 def _in_tree(tree: Tree) -> Iterator[Diagnostic]:
     for function in tree.nodes:
-        if not isinstance(function, FUNCTIONS) or not returns_nothing(function):
+        if not isinstance(function, FUNCTIONS):
             continue
-        for mention in tree.names.get(function.name, ()):
-            call = tree.parents.get(mention)
-            if not isinstance(call, ast.Call) or call.func is not mention:
-                continue
+        calls = [(call, name) for call, name in _calls(function.name, tree) if _is_used(call, tree)]
+        if not calls or not returns_nothing(function):
+            continue
+        for call, mention in calls:
             if same_file_function(mention, tree) is function:
                 yield from _misuses(call, function, tree)
+
+
+def _calls(name: str, tree: Tree) -> Iterator[tuple[ast.Call, ast.Name]]:
+    for mention in tree.names.get(name, ()):
+        call = tree.parents.get(mention)
+        if isinstance(call, ast.Call) and call.func is mention:
+            yield call, mention
+
+
+def _is_used(call: ast.Call, tree: Tree) -> bool:
+    return not isinstance(tree.parents.get(call), ast.Expr)
 
 
 def _misuses(call: ast.Call, function: Function, tree: Tree) -> Iterator[Diagnostic]:

@@ -16,6 +16,7 @@ Thing: TypeAlias = Literal["model", "tokenizer", "dataset"]
 
 # `X.save(…)` and `torch.save(…)` of these packages store a model; of others (PIL, numpy, …) they do not.
 _SAVERS = {"torch", "safetensors", "accelerate", "lightning", "pytorch_lightning", "fabric", "mlx", "flax", "orbax"}
+_KEEPING = HUB_METHODS | UPLOAD_METHODS | SAVE_METHODS | {"save", "export"}
 _REMOTE_PATHS = ("s3://", "gs://", "gcs://", "hf://", "az://", "abfs://", "abfss://", "adl://", "oss://")
 
 
@@ -74,10 +75,9 @@ def _owner_name(call: Call) -> str:
 
 
 def _kind(call: Call) -> SaveKind | None:
-    name = call.written_name
-    if not name:
-        return None
     names = call.names
+    if names.isdisjoint(_KEEPING):
+        return None
     if names & HUB_METHODS:
         return "hub"
     if names & UPLOAD_METHODS:
@@ -85,7 +85,7 @@ def _kind(call: Call) -> SaveKind | None:
     if names & SAVE_METHODS:
         pushes = call.argument("push_to_hub")
         return "hub" if pushes is not ABSENT and may_be_true(pushes) else "local"
-    if "save" in names or name == "export":
+    if "save" in names or "export" in names:
         owner = call.receiver_text.lower()
         package = call.package or ""
         if package in _SAVERS or any(word in owner for word in ("model", "trainer", "ckpt", "checkpoint", "fabric")):

@@ -353,6 +353,15 @@ class Resolver:
 
     # -- classes -------------------------------------------------------------
 
+    def means_itself(self, attribute: str) -> bool:
+        """Whether `x.attribute` is called by that name alone: nothing of the script is stored or defined under it."""
+        return attribute not in self.structure.attribute_stores and attribute not in self._names_in_classes
+
+    @cached_property
+    def _names_in_classes(self) -> frozenset[str]:
+        scopes = self.structure.scopes.values()
+        return frozenset(name for scope in scopes if scope.kind == "class" for name in scope.bindings)
+
     def names_of(self, value: Value) -> set[str]:
         """The last names of all that a callable may be, and of the ancestors of a class of the script."""
         if isinstance(value, Symbol):  # as nearly all are

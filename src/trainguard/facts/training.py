@@ -29,6 +29,7 @@ from trainguard.libraries.training_apis import CONFIG_CLASSES, TOKENIZER_TRAINER
 
 _INFERENCE_METHODS = {"evaluate", "predict", "test", "validate"}
 _START_METHODS = {"train", "fit"}
+_TRAINING_FUNCTION_NAMES = {path.rpartition(".")[2] for path in TRAINING_FUNCTIONS}
 _OPTIMIZERS = ("optim", "opt", "scaler", "engine", "adam", "sgd")
 
 
@@ -47,6 +48,7 @@ class Config:
         self.call = call
         self._value = value
         self._resolver = resolver
+        self._options: dict[str, Option] = {}
 
     @property
     def class_names(self) -> frozenset[str]:
@@ -56,6 +58,11 @@ class Config:
 
     def option(self, name: str) -> Option:
         """The value of an option, with assignments such as `args.push_to_hub = True` applied."""
+        if name not in self._options:
+            self._options[name] = self._read(name)
+        return self._options[name]
+
+    def _read(self, name: str) -> Option:
         given = self._given(name)
         if self._resolver.is_set_dynamically(self._value) or self._has_setter_calls:
             given = choice([given, UNKNOWN])
@@ -129,7 +136,8 @@ class Training:
     def starts(self) -> tuple[Call, ...]:
         """Calls that start a training: `trainer.train()`, `trainer.fit(model)`, a library's own function."""
         methods = [c for c in self._live(*_START_METHODS) if self._starts(c)]
-        functions = [c for c in self._resolver.calls if c.path in TRAINING_FUNCTIONS and c.live]
+        named = [c for c in self._resolver.calls if c.names & _TRAINING_FUNCTION_NAMES]
+        functions = [c for c in named if c.path in TRAINING_FUNCTIONS and c.live]
         return tuple(sorted([*methods, *functions], key=lambda c: c.node.lineno))
 
     def _starts(self, call: Call) -> bool:
@@ -216,10 +224,8 @@ class Training:
 
 
 def _makes_trainer(call: Call) -> bool:
-    if call.package in ("tokenizers", "sentencepiece"):
-        return False
-    names = {name for name in call.names if TRAINER_CLASS.fullmatch(name)}
-    return bool(names) and not names & TOKENIZER_TRAINERS
+    names = {name for name in call.names if "Trainer" in name and TRAINER_CLASS.fullmatch(name)}
+    return bool(names) and not names & TOKENIZER_TRAINERS and call.package not in ("tokenizers", "sentencepiece")
 
 
 def _steps_optimizer(call: Call) -> bool:
