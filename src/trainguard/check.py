@@ -37,7 +37,7 @@ __all__ = [
 Progress = Callable[[int, int, str], None]
 
 # Scripts read together: enough to make one run of the Python engine worth it, few enough to stay small.
-_CHUNK = 64
+_CHUNK = 160
 _FIRST = ("JOB001", "JOB002", "JOB003", "JOB004", "JOB005")
 
 
@@ -58,15 +58,16 @@ def check_paths(
     """
     inputs = list(find_inputs(paths))
     reports: list[Report] = []
-    for start in range(0, len(inputs), _CHUNK):
-        if start:
-            gc.collect()  # facts hold each other, so that those of the last chunk would stay for a while
-        tasks: list[Task] = []
-        for offset, found in enumerate(inputs[start : start + _CHUNK]):
-            if on_progress is not None:
-                on_progress(start + offset, len(inputs), str(found.path))
-            tasks.extend(tasks_of_input(found, arguments))
-        reports.extend(_run(tasks, options))
+    with collector_paused():
+        for start in range(0, len(inputs), _CHUNK):
+            if start:
+                gc.collect()  # facts hold each other, so that those of the last chunk would stay
+            tasks: list[Task] = []
+            for offset, found in enumerate(inputs[start : start + _CHUNK]):
+                if on_progress is not None:
+                    on_progress(start + offset, len(inputs), str(found.path))
+                tasks.extend(tasks_of_input(found, arguments))
+            reports.extend(_run(tasks, options))
     if on_progress is not None and inputs:
         on_progress(len(inputs), len(inputs), "")
     return reports
@@ -126,13 +127,18 @@ def check_training_script_save_pattern(script: str) -> str | None:
 
 
 def _run(tasks: list[Task], options: Options) -> list[Report]:
+    with collector_paused():
+        return _checked(tasks, options)
+
+
+def _checked(tasks: list[Task], options: Options) -> list[Report]:
     registry = discover()
     rules = [rule for rule in registry.rules if options.wants(rule)]
     plain = [rule for rule in rules if rule.area != "python" and "batch" not in rule.needs]
     python = [rule for rule in rules if rule.area == "python"]
     for task in tasks:
         take_inline_metadata(task)
-    with _engine(tasks if python else []) as engine, collector_paused():
+    with _engine(tasks if python else []) as engine:
         subjects: list[Subject] = []
         for task in tasks:
             asked = _ask_plain(task, plain, options)

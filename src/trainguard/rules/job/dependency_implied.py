@@ -157,6 +157,9 @@ class DependencyImplied(Rule):
                 )
 
 
+_CALLED = frozenset({*_LOADERS, *_LORA_CLASSES, *CLASS_PACKAGES})
+
+
 @dataclass(frozen=True, slots=True)
 class _Need:
     """An option as it stands in the script, and the packages any of which it needs."""
@@ -173,7 +176,8 @@ def _needs(script: ScriptFacts) -> Iterator[_Need]:
     # Finding out what is called costs more than all the rest: only where the text has one of the names.
     if script.mentions & {*_LORA_CLASSES, *CLASS_PACKAGES, *_LOAD_FLAGS, "device_map"}:
         for call in script.calls:
-            yield from _of_call(call, script)
+            if not call.names.isdisjoint(_CALLED):
+                yield from _of_call(call, script)
     for request in attention_requests(script):
         known = texts(request.value) or frozenset()
         packages = {attention_package(name) for name in known if "/" in name}
