@@ -10,7 +10,8 @@ from trainguard.facts import diagnostics_worker
 from trainguard.facts.diagnostics import Diagnostic, diagnose_each, diagnose_here
 from trainguard.facts.diagnostics_worker import diagnose_in_worker
 
-FAULTY = ["print(missing)\n", "def f(:\n", "x = 1\n", "y = '\ud800'\n", "def f():\n    print(late)\n    late = 1\n\n\nf()\n"]
+LATE = "def f():\n    print(late)\n    late = 1\n\n\nf()\n"
+FAULTY = ["print(missing)\n", "def f(:\n", "x = 1\n", "y = '\ud800'\n", LATE]
 
 
 def test_the_worker_says_what_this_process_says() -> None:
