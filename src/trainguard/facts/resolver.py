@@ -20,7 +20,7 @@ from trainguard.facts.functions import Functions
 from trainguard.facts.parsers import Parsers
 from trainguard.facts.reaching import Use, reaching, use_in
 from trainguard.facts.source import Source
-from trainguard.facts.structure import Binding, Block, Position, Scope, Store, Structure, position
+from trainguard.facts.structure import Binding, Block, Position, Scope, Structure, position
 from trainguard.facts.values import (
     ABSENT,
     UNKNOWN,
@@ -122,9 +122,8 @@ class Resolver:
             verdict = truth(self.evaluate(owner.test, block.parent))
             if verdict is (block.kind == "else"):
                 return False
-        is_while = block.kind == "loop" and isinstance(owner, ast.While)
-        if is_while and block.parent is not None and truth(self.evaluate(owner.test, block.parent)) is False:  # type: ignore[union-attr]
-            return False
+        if block.kind == "loop" and isinstance(owner, ast.While) and block.parent is not None:
+            return truth(self.evaluate(owner.test, block.parent)) is not False and self.is_live(block.parent)
         return block.parent is None or self.is_live(block.parent)
 
     # -- expressions ---------------------------------------------------------
@@ -309,18 +308,6 @@ class Resolver:
             names = [name for name in fields.scope.bindings if not name.startswith("__")]
             return Table({name: self.attributes.attribute(value, name) for name in names})
         return UNKNOWN
-
-    def stores_on(self, owner: Value, name: str) -> list[Store]:
-        """The assignments `x.name = …` whose `x` is `owner`."""
-        return self.attributes.stores_on(owner, name)
-
-    def is_set_dynamically(self, owner: Value) -> bool:
-        """Whether attributes of `owner` are set by names that cannot be told: `setattr(owner, key, value)`."""
-        return self.attributes.is_set_dynamically(owner)
-
-    def option_value(self, parsed: ParsedArguments, name: str) -> Value:
-        """An option of a parsed command line: given, else its default, else UNKNOWN."""
-        return self.parsers.value(parsed, name)
 
     def class_default(self, call: Call, name: str) -> Value:
         """What a class of the script that is called sets for a field of its own; ABSENT if it sets nothing."""

@@ -19,7 +19,6 @@ from trainguard.facts.values import (
     Instance,
     Items,
     ParsedArguments,
-    Symbol,
     Value,
     choice,
     options,
@@ -64,10 +63,10 @@ class Config:
 
     def _read(self, name: str) -> Option:
         given = self._given(name)
-        if self._resolver.is_set_dynamically(self._value) or self._has_setter_calls:
+        if self._resolver.attributes.is_set_dynamically(self._value) or self._has_setter_calls:
             given = choice([given, UNKNOWN])
         where = self.call.argument_location(name)
-        stores = self._resolver.stores_on(self._value, name)
+        stores = self._resolver.attributes.stores_on(self._value, name)
         for store in stores:
             value = self._resolver.evaluate(store.value, store.block) if store.value is not None else UNKNOWN
             given = value if self._is_certain(store) else choice([given, value])
@@ -101,7 +100,7 @@ class Config:
 
     def _given(self, name: str) -> Value:
         if isinstance(self._value, ParsedArguments):
-            return self._resolver.option_value(self._value, name)
+            return self._resolver.parsers.value(self._value, name)
         value = self.call.argument(name)
         if value is ABSENT and name == "output_dir":
             value = self.call.positional(0)
@@ -244,8 +243,3 @@ def _parsed_configs(resolver: Resolver, call: Call) -> Iterable[Value]:
 def _is_plain(call: Call) -> bool:
     """A positional argument of a trainer that is no configuration: a model, a dataset."""
     return not call.written_name.lower().endswith(("args", "arguments", "config", "parse", "load"))
-
-
-def is_symbol(value: Value, *paths: str) -> bool:
-    """Whether a value certainly is one of the named things of a library, by dotted path or last name."""
-    return isinstance(value, Symbol) and (value.path in paths or value.name in paths)
