@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, settings
 
 ALLOWLIST = Path(__file__).with_name("skip_allowlist.txt")
 
+# What a developer has added to an index of their own must not decide a test.
+os.environ["TRAINGUARD_CACHE"] = str(Path(__file__).with_name("no-such-folder"))
+
 # Without a deadline: a busy machine makes an example slow, which says nothing about the code.
 _SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
 settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ, suppress_health_check=_SLOW_IS_FINE)

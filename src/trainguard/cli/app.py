@@ -16,7 +16,7 @@ import click
 from trainguard.errors import UsageError
 from trainguard.findings import EXIT_USAGE
 
-VERBS = ("check", "approve", "rules", "explain", "version")
+VERBS = ("check", "approve", "rules", "explain", "index", "version")
 
 
 class _Verbs(click.Group):
