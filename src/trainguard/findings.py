@@ -11,8 +11,12 @@ from typing import Any, Literal, TypeAlias, get_args
 
 Severity: TypeAlias = Literal["error", "warn", "info"]
 FailOn: TypeAlias = Literal["error", "warn", "info", "never"]
+EditKind: TypeAlias = Literal[
+    "rename-argument", "remove-argument", "rename-import", "rename-attribute", "replace-literal"
+]
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 _RANK: Mapping[str, int] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
 EXIT_CLEAN = 0
@@ -82,12 +86,44 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """One change of a script, in terms of what stands there. `--fix` makes it, or says why it cannot.
+
+    | `kind` | `where` | `old`, `new` |
+    |---|---|---|
+    | rename-argument | the keyword, its value or the call; a dict's entry; `kwargs["old"] = ...` | names |
+    | remove-argument | the keyword, its value or the call; a dict's entry | the name, nothing |
+    | rename-import | the imported name or the import statement | dotted: `transformers.AdamW` |
+    | rename-attribute | the attribute expression, or the attribute's own name | names; `new` may be dotted |
+    | replace-literal | the literal | a string's content without quotes; else the text of a literal |
+
+    A renamed import still binds the name that the script uses. Where `where` has an end it has to match too.
+    Raises ValueError for another kind.
+    """
+
+    kind: EditKind
+    where: Location
+    old: str
+    new: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in EDIT_KINDS:
+            raise ValueError(f"an edit is {self.kind!r}, expected one of {', '.join(EDIT_KINDS)}")
+
+
+@dataclass(frozen=True, slots=True)
 class Fix:
-    """What to write instead. `text` is for people; `replacement`, where given, replaces `where`."""
+    """What to write instead. `text` is for people; `replacement`, where given, replaces `where`.
+
+    `edits` say it for a program: all of them are made, in one file, or none. `safe` means that the script
+    means the same afterwards; only a safe fix is made without being asked for.
+    """
 
     text: str
     replacement: str | None = None
     where: Location | None = None
+    edits: tuple[Edit, ...] = ()
+    safe: bool = False
 
     def __str__(self) -> str:
         return self.text
@@ -154,11 +190,7 @@ class Finding:
         if self.where is not None:
             plain["where"] = _location_to_dict(self.where)
         if self.fix is not None:
-            plain["fix"] = {"text": self.fix.text}
-            if self.fix.replacement is not None:
-                plain["fix"]["replacement"] = self.fix.replacement
-            if self.fix.where is not None:
-                plain["fix"]["where"] = _location_to_dict(self.fix.where)
+            plain["fix"] = _fix_to_dict(self.fix)
         if self.evidence:
             plain["evidence"] = _plain(self.evidence)
         return plain
@@ -169,8 +201,7 @@ class Finding:
         where = plain.get("where")
         fix = plain.get("fix")
         if isinstance(fix, Mapping):
-            place = fix.get("where")
-            fix = Fix(fix["text"], fix.get("replacement"), Location(**place) if place is not None else None)
+            fix = _fix_from_dict(fix)
         return cls(
             severity=plain["severity"],
             message=plain["message"],
@@ -182,6 +213,38 @@ class Finding:
             step=plain.get("step"),
             docs=plain.get("docs"),
         )
+
+
+def _fix_to_dict(fix: Fix) -> dict[str, Any]:
+    plain: dict[str, Any] = {"text": fix.text}
+    if fix.replacement is not None:
+        plain["replacement"] = fix.replacement
+    if fix.where is not None:
+        plain["where"] = _location_to_dict(fix.where)
+    if fix.edits:
+        plain["edits"] = [_edit_to_dict(edit) for edit in fix.edits]
+    if fix.edits or fix.safe:
+        plain["safe"] = fix.safe
+    return plain
+
+
+def _edit_to_dict(edit: Edit) -> dict[str, Any]:
+    new = {"new": edit.new} if edit.new else {}
+    return {"kind": edit.kind, "where": _location_to_dict(edit.where), "old": edit.old, **new}
+
+
+def _fix_from_dict(plain: Mapping[str, Any]) -> Fix:
+    where = plain.get("where")
+    return Fix(
+        text=plain["text"],
+        replacement=plain.get("replacement"),
+        where=Location(**where) if where is not None else None,
+        edits=tuple(
+            Edit(each["kind"], Location(**each["where"]), each["old"], each.get("new", ""))
+            for each in plain.get("edits", ())
+        ),
+        safe=plain.get("safe", False),
+    )
 
 
 def _location_to_dict(where: Location) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from trainguard.cli.inputs import (
 from trainguard.cli.output import COLORS, Color, text_width, use_color, write
 from trainguard.cli.panels import PATH, Command, option
 from trainguard.errors import UsageError
-from trainguard.findings import FailOn, Report, exit_code
+from trainguard.findings import EXIT_USAGE, FailOn, Report, exit_code
 from trainguard.report import FORMATS, Format, render
 from trainguard.report.places import unreadable_reason
 from trainguard.report.visible import visible
@@ -37,6 +37,7 @@ _NO_SCRIPT = "the options describe a job, but no script is named"
 _EXAMPLE = "trainguard check train.py --flavor a10g-large --timeout 4h --with trl"
 _JOB = "The job"
 _RULES = "Which rules"
+_FIXES = "Fixes"
 _OUTPUT = "Output"
 
 
@@ -65,6 +66,8 @@ _OUTPUT = "Output"
 )
 @option("--config", type=PATH, metavar="FILE", panel=_RULES, help="Settings: a pyproject.toml with [tool.trainguard].")
 @option("--isolated", is_flag=True, panel=_RULES, help="Go by no settings file.")
+@option("--fix", is_flag=True, panel=_FIXES, help="Make the safe fixes in the files, and show them as a diff.")
+@option("--diff", is_flag=True, panel=_FIXES, help="Show what --fix would change, and write nothing.")
 @option("--format", "output_format", type=click.Choice(FORMATS), default="text", panel=_OUTPUT, help="How to print.")
 @option("--output", type=PATH, metavar="FILE", panel=_OUTPUT, help="Write to a file, not to stdout.")
 @option(
@@ -84,6 +87,8 @@ def command(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     python_engine: bool | None,
+    fix: bool,
+    diff: bool,
     **job_flags: Any,
 ) -> int:
     """Check training scripts, and the jobs that will run them, before they are submitted.
@@ -97,6 +102,7 @@ def command(
       trainguard check train.py --flavor a10g-large --timeout 4h --with trl
       trainguard check --job job.json --format json
       trainguard check . --format sarif --output trainguard.sarif
+      trainguard check train.py --diff
       cat train.py | trainguard check - --flavor h200 --timeout 8h
     """
     if not paths and job is None:
@@ -108,48 +114,73 @@ def command(
     settings = read_settings(config, isolated=isolated, first_path=first)
     options = make_options(settings, select=select, ignore=ignore, python_engine=python_engine)
     given = job_from_flags(job_flags)
-    if job is not None:
-        reports = _check_job_file(job, paths, given, options)
-    else:
-        reports = _check_names(paths, {**job_from_flags(settings.job), **given} or None, options)
+
+    job_read = read_job_file(job) if job is not None else None
+    script = read_stdin_script() if STDIN in paths else None  # once: a second check would find stdin empty
+
+    def check() -> list[Report]:
+        if job_read is not None:
+            return _check_job_file(job_read, paths, script, given, options)
+        return _check_names(paths, script, {**job_from_flags(settings.job), **given} or None, options)
+
+    reports = check()
+    failed = False
+    if fix or diff:
+        from trainguard.cli.fixes import fix_and_show
+
+        outcome = fix_and_show(
+            reports, write_files=not diff, color=color, to_stderr=output_format != "text" and output is None
+        )
+        failed = bool(outcome.failed)
+        if outcome.files and not diff:
+            reports = check()
     _print(reports, output_format, output, color)
-    return exit_code(reports, fail_on or settings.fail_on)
+    code = exit_code(reports, fail_on or settings.fail_on)
+    return max(code, EXIT_USAGE) if failed else code
 
 
-def _check_job_file(job: str, names: Sequence[str], flags: Mapping[str, Any], options: Options) -> list[Report]:
+def _check_job_file(
+    job: tuple[Any, Path | None, str],
+    names: Sequence[str],
+    script: str | None,
+    flags: Mapping[str, Any],
+    options: Options,
+) -> list[Report]:
     from trainguard.check import check_job
 
-    arguments, folder, shown = read_job_file(job)
+    arguments, folder, shown = job
     if names:
         if isinstance(arguments, list):
             raise UsageError(f"--job {shown} holds several jobs, PATHS needs one; check the jobs without PATHS")
         if arguments.get("command"):
             raise UsageError(f"--job {shown} has a command of its own; check it without PATHS")
-        arguments.pop("script", None)
-        return _check_names(names, {**arguments, **flags}, options)
+        around = {key: value for key, value in arguments.items() if key != "script"}
+        return _check_names(names, script, {**around, **flags}, options)
     if flags:
         arguments = [{**a, **flags} for a in arguments] if isinstance(arguments, list) else {**arguments, **flags}
     return check_job(arguments, base_folder=folder, name=shown, options=options)
 
 
-def _check_names(names: Sequence[str], arguments: Mapping[str, Any] | None, options: Options) -> list[Report]:
+def _check_names(
+    names: Sequence[str], script: str | None, arguments: Mapping[str, Any] | None, options: Options
+) -> list[Report]:
+    """Checks the files that are named, and the `script` from stdin."""
     from trainguard.check import check_paths
 
     reports: list[Report] = []
-    if STDIN in names:
-        reports += _check_stdin(arguments, options)
+    if script is not None:
+        reports += _check_stdin(script, arguments, options)
     if paths := [Path(name) for name in names if name != STDIN]:
         with _Progress() as progress:
             reports += check_paths(paths, arguments=arguments, options=options, on_progress=progress)
     return reports
 
 
-def _check_stdin(arguments: Mapping[str, Any] | None, options: Options) -> list[Report]:
+def _check_stdin(source: str, arguments: Mapping[str, Any] | None, options: Options) -> list[Report]:
     import tempfile
 
     from trainguard.check import check_paths
 
-    source = read_stdin_script()
     suffix = ".ipynb" if source.lstrip().startswith("{") and '"cells"' in source else ".py"
     with tempfile.TemporaryDirectory(prefix="trainguard-") as folder:
         path = Path(folder) / f"stdin{suffix}"

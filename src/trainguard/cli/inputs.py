@@ -148,8 +148,10 @@ def renamed(reports: Sequence[Report], names: Mapping[str, str]) -> list[Report]
 
 def _renamed_finding(finding: Finding, names: Mapping[str, str]) -> Finding:
     fix = finding.fix
-    if fix is not None and fix.where is not None:
-        fix = replace(fix, where=_renamed_location(fix.where, names))
+    if fix is not None:
+        where = _renamed_location(fix.where, names) if fix.where is not None else None
+        edits = tuple(replace(edit, where=_renamed_location(edit.where, names)) for edit in fix.edits)
+        fix = replace(fix, where=where, edits=edits)
     where = _renamed_location(finding.where, names) if finding.where is not None else None
     return replace(finding, where=where, fix=fix)
 
