@@ -148,6 +148,7 @@ class Structure:
     handlers: list[Handler] = field(default_factory=list)
     strings: list[ast.Constant] = field(default_factory=list)
     expressions: dict[ast.AST, Block] = field(default_factory=dict)
+    attribute_reads: list[tuple[ast.Attribute, Block]] = field(default_factory=list)
     star_imports: list[Import] = field(default_factory=list)
     uses: Counter[str] = field(default_factory=Counter)
 

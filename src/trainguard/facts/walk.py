@@ -138,6 +138,8 @@ class _Pass(Binder):
     def _visit_Attribute(self, node: ast.Attribute, block: Block) -> None:
         block.scope.attributes.add(node.attr)
         self.found.uses[node.attr] += 1
+        if isinstance(node.ctx, ast.Load):
+            self.found.attribute_reads.append((node, block))
         self.stack.append((node.value, block))
 
     def _visit_Compare(self, node: ast.Compare, block: Block) -> None:
