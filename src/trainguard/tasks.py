@@ -10,6 +10,7 @@ from typing import Literal
 
 from trainguard.asking import Answers
 from trainguard.errors import UnreadableInputError
+from trainguard.facts.api import ApiFacts
 from trainguard.facts.job import JobFacts, read_job, with_pep723
 from trainguard.facts.script import ScriptFacts
 from trainguard.facts.source import Source, read_source, text_source
@@ -40,7 +41,8 @@ class Task:
         """What the rules are asked about. Flags that name no package do not say that there are none."""
         job = self.job
         stated = not self.from_flags or (job is not None and (job.dependencies_given or job.image_given))
-        return Subject(script=script, job=job, script_file=self.script_file, dependencies_stated=stated)
+        api = ApiFacts(script, job, stated=stated)
+        return Subject(script=script, job=job, api=api, script_file=self.script_file, dependencies_stated=stated)
 
     def report(self) -> Report:
         texts = {key: text for source in self.sources for key, text in source.texts().items()}

@@ -49,8 +49,7 @@ def at_release(index: Index, library: str, version: str) -> Interfaces:
     from trainguard.libraries.api.query import Interfaces
     from trainguard.libraries.resolution import resolve
 
-    releases = {name: index.releases(name) for name in index.libraries}
-    resolution = resolve([f"{library.replace('_', '-')}=={version}"], releases, python="3.12")
+    resolution = resolve([f"{library.replace('_', '-')}=={version}"], index.all_releases)
     return Interfaces(index, {**resolution.versions, library: version})
 
 

@@ -34,8 +34,7 @@ class ApiFacts:
         """One version for each library, or what contradicts itself."""
         from trainguard.facts.installed import installed_versions
 
-        releases = {library: self.index.releases(library) for library in self.index.libraries}
-        return installed_versions(self._job, self._script, releases)
+        return installed_versions(self._job, self._script, self.index.all_releases)
 
     @cached_property
     def signatures(self) -> Signatures:

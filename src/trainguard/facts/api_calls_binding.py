@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from trainguard.facts.calls import Call
 from trainguard.facts.resolver import Resolver
 from trainguard.facts.structure import Block, Scope
-from trainguard.facts.values import Class, Instance, Member, ParsedArguments, Partial, Symbol, Value, options
+from trainguard.facts.values import (
+    ABSENT,
+    Class,
+    Instance,
+    Member,
+    ParsedArguments,
+    Partial,
+    Symbol,
+    Value,
+    options,
+    text,
+    truth,
+)
 from trainguard.libraries.api.query import Found
 from trainguard.libraries.api.records import Class as LibraryClass
 from trainguard.libraries.api.records import Function as LibraryFunction
@@ -28,6 +40,9 @@ _CHAINS = {
         *("select_columns", "add_column", "cast", "cast_column", "with_format", "flatten", "shard", "take", "skip"),
     },
 }
+# What a model class of transformers has, though of those below `transformers.models` few members are recorded.
+_MODEL = "transformers.modeling_utils.PreTrainedModel"
+MODEL_FROM_PRETRAINED = f"{_MODEL}.from_pretrained"
 _PLAIN_BASES = {"object", "ABC", "Generic", "Protocol"}
 _MAX_LINE = 10  # classes of the script, one derived from another
 
@@ -107,11 +122,22 @@ class Binder:
         if self._interfaces.version(path.partition(".")[0]) is None:
             return None
         found = self._interfaces.find(path)
+        if found is None and path.endswith(".from_pretrained"):
+            return self._of_model(path)
         if not isinstance(found, Found):
             return None
         if isinstance(found.definition, LibraryFunction) and found.definition.kind in ("method", "property"):
             return None  # called on the class: `self` is given by hand
         signature = self._signatures.of(path)
+        return Target(path, signature) if signature is not None else None
+
+    def _of_model(self, path: str) -> Target | None:
+        owner = path.removesuffix(".from_pretrained")
+        line, _ = self._interfaces.known_line(owner)
+        # `AutoModel = auto_class_update(AutoModel)`: what becomes of such a class is not told by its text.
+        is_auto = owner.startswith("transformers.AutoModel") and isinstance(self._interfaces.find(owner), Found | None)
+        is_model = is_auto or any(found.path == _MODEL for found in line)
+        signature = self._signatures.of(MODEL_FROM_PRETRAINED) if is_model else None
         return Target(path, signature) if signature is not None else None
 
     # -- methods -----------------------------------------------------------------------
@@ -151,11 +177,22 @@ class Binder:
             return None
         callee = value.call.callee
         if isinstance(callee, Symbol):
+            if callee.path == "datasets.load_dataset":
+                return self._loaded(value.call)
             return self._made_by(callee.path)
         if isinstance(callee, Member) and isinstance(callee.owner, Instance):
             owner = self.class_of(callee.owner)
             return owner if callee.name in _CHAINS.get(self._canonical(owner), ()) else None
         return None
+
+    def _loaded(self, call: Call) -> str | None:
+        """What `load_dataset` gives back (datasets 5.2, load.py): one dataset for a split, a dict of them for none."""
+        if call.may_have_more or truth(call.argument("streaming")) is not False:
+            return None
+        split = call.argument("split", 5)
+        if split is ABSENT:
+            return self._made_by("datasets.DatasetDict")
+        return self._made_by("datasets.Dataset") if text(split) is not None else None
 
     def _made_by(self, path: str) -> str | None:
         path = self.known(path)

@@ -144,9 +144,9 @@ def _script_lines(signatures: Signatures, script: ScriptFacts) -> Iterator[Optio
             given: tuple[LineOption, ...] | None = None
             if name in _FILE_PARSES:
                 given = _document(call, files)
-            elif script.arguments and _is_whole(call):
+            elif (words := _words(call, script.arguments)) is not None:
                 reads_file = name == "parse_args_and_config" and maker.argument("ignore_extra_args") is ABSENT
-                given = _read(script.arguments, files if reads_file else {} if maker.name == "TrlParser" else None)
+                given = _read(words, files if reads_file else {} if maker.name == "TrlParser" else None)
             if given:
                 yield OptionLine(maker.name, given, *read, call.location, call=call)
 
@@ -173,16 +173,21 @@ def _parser(call: Call) -> Call | None:
     return makers[0] if len(makers) == 1 and makers[0].names & _PARSERS else None
 
 
-def _is_whole(call: Call) -> bool:
-    """Whether the call reads the command line of the script and refuses what it does not know."""
+def _words(call: Call, arguments: Sequence[str] | None) -> Sequence[str] | None:
+    """The words that a call reads, its own or those of the script; None if it does not refuse what it does not know."""
+    if call.may_have_more or call.positional_count > 1:
+        return None
+    refuses = call.argument("fail_with_unknown_args")
+    if truth(call.argument("return_remaining_strings")) is not False or (
+        refuses is not ABSENT and truth(refuses) is not True
+    ):
+        return None
     own = call.argument("args", 0)
-    if call.may_have_more or not (own is ABSENT or is_none(own)):
-        return False
-    if truth(call.argument("return_remaining_strings")) is not False or call.positional_count > 1:
-        return False
-    return truth(call.argument("fail_with_unknown_args")) is not False or (
-        call.argument("fail_with_unknown_args") is ABSENT
-    )
+    if isinstance(own, Items) and own.complete:
+        words = [text(item) for item in own.items]
+        # A word that is not known may be a value as well as an option.
+        return [word if word is not None else "" for word in words]
+    return arguments if own is ABSENT or is_none(own) else None
 
 
 def _classes(binder: Binder, maker: Call) -> tuple[tuple[Target, ...], frozenset[str]] | None:

@@ -88,7 +88,7 @@ class _Checks:
             elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
                 self._assign(statement.targets[0], statement.value, guard)
                 continue
-            self._note_changes([statement], frozenset() if guard is None else frozenset({guard[0]}))
+            self._note_changes([statement], bool if guard is None else guard[0].__eq__)
             if any(isinstance(inner, ast.Return) for inner in walk_statements([statement])):
                 return
 
@@ -204,17 +204,27 @@ class _Checks:
             return name, [{"value": value}]
         return None
 
-    def _note_changes(self, body: Sequence[ast.stmt], asked: frozenset[str] = frozenset()) -> None:
-        """Note the arguments that statements change. One that is replaced because another one was given
-        (`if self.old is not None: self.new = self.old`) stays what it is for all who do not give the other one."""
+    def _note_changes(self, body: Sequence[ast.stmt], counts: Callable[[str], bool] = bool) -> None:
+        """Note the arguments that statements change, of those that count.
+
+        One that is replaced because another one was given (`if self.old is not None: self.new = self.old`) stays what
+        it is for all who do not give the other one; one that is replaced because it is an object
+        (`if isinstance(self.x, OldEnum): self.x = self.x.value`) was no literal.
+        """
         for statement in body:
             if isinstance(statement, ast.If) and not statement.orelse:
-                tested = [inner for inner in nodes_of(statement.test) if isinstance(inner, ast.expr)]
-                about = {self._subject(inner) for inner in tested}
-                self._note_changes(statement.body, frozenset(name for name in about if name is not None))
+                self._note_changes(statement.body, self._counting(statement.test))
                 continue
             for inner in walk_statements([statement]):
                 if isinstance(inner, ast.Attribute | ast.Name) and isinstance(inner.ctx, ast.Store):
                     name = self._subject(inner)
-                    if name is not None and (not asked or name in asked):
+                    if name is not None and counts(name):
                         self._changed.add(name)
+
+    def _counting(self, test: ast.expr) -> Callable[[str], bool]:
+        if isinstance(test, ast.Call) and dotted(test.func) == "isinstance" and len(test.args) == 2:
+            object_ = self._subject(test.args[0])
+            if (dotted(test.args[1]) or "").rpartition(".")[2][:1].isupper():
+                return lambda name: name != object_
+        asked = {self._subject(inner) for inner in nodes_of(test) if isinstance(inner, ast.expr)} - {None}
+        return (lambda name: name in asked) if asked else bool

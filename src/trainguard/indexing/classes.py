@@ -9,7 +9,7 @@ from trainguard.indexing.choices import annotated_choices, checked_choices
 from trainguard.indexing.functions import FunctionNode, call_options, is_shadow, last_name, read_function
 from trainguard.indexing.notices import notice_of_help, read_notices
 from trainguard.indexing.raw import RawAtom, RawClass, RawDeprecation, RawFunction, RawParameter, Value
-from trainguard.indexing.texts import dotted, literal, literals_of, message_of, nodes_of, source, text_of
+from trainguard.indexing.texts import dotted, import_target, literal, literals_of, message_of, nodes_of, source, text_of
 from trainguard.libraries.api.records import KEYWORD_ONLY, POSITIONAL_OR_KEYWORD
 
 
@@ -37,6 +37,8 @@ def read_class(
         "has_init": "__init__" in body.functions,
         "has_new": "__new__" in body.functions,
     }
+    if body.imports:
+        record["imports"] = body.imports
     if body.assigned:
         record["assigned"] = body.assigned
     for keyword in node.keywords:
@@ -61,16 +63,24 @@ class _Body:
         self.members: set[str] = set()
         self.assigned: list[tuple[str, bool, Value]] = []
         self.fields: list[RawParameter] = []
+        self.imports: dict[str, str] = {}
         self._keyword_only = False
 
     def read(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             self.members.add(statement.name)
             if not is_shadow(statement):
+                function = read_function(statement, self.constants, in_class=True)
+                if any(dotted(one) in self.methods for one in statement.decorator_list):
+                    function["dynamic"] = True  # decorated by a method above it, as accelerate's `Accelerator.log`
                 self.methods[statement.name] = statement
-                self.functions[statement.name] = read_function(statement, self.constants, in_class=True)
+                self.functions[statement.name] = function
         elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             self._annotated(statement, statement.target.id)
+        elif isinstance(statement, ast.ImportFrom):
+            # transformers, `Trainer`: `from .trainer_pt_utils import log_metrics` makes a method.
+            self.imports.update({one.asname or one.name: import_target(statement, one.name) for one in statement.names})
+            self.members |= {one.asname or one.name for one in statement.names}
         elif isinstance(statement, ast.Assign):
             for name in _target_names(statement.targets):
                 self._assign(name, statement.value)
@@ -226,17 +236,33 @@ def _set_attributes(method: FunctionNode, kind: str) -> set[str]:
 
 def _makes_up(method: FunctionNode) -> bool:
     """Whether a method sets attributes of names that cannot be read (`setattr(self, key, value)`)."""
+    known = _known_names(method)
     for inner in nodes_of(method):
         if isinstance(inner, ast.Call):
             name = dotted(inner.func)
             if name == "setattr" and len(inner.args) == 3 and dotted(inner.args[0]) == "self":
-                if text_of(inner.args[1]) is None:
+                if text_of(inner.args[1]) is None and dotted(inner.args[1]) not in known:
                     return True
             elif name == "self.__dict__.update":
                 return True
         elif isinstance(inner, ast.Attribute) and inner.attr == "__dict__" and isinstance(inner.ctx, ast.Store):
             return True
     return False
+
+
+def _known_names(method: FunctionNode) -> set[str | None]:
+    """The names that stand for attributes that the class has: of loops over literals, over a constant of the class
+    (`for name in self._VALID_DICT_FIELDS`), over the class's fields."""
+    known: set[str | None] = set()
+    for inner in nodes_of(method):
+        if not isinstance(inner, ast.For):
+            continue
+        over = (dotted(inner.iter) or "").rpartition(".")[2]
+        made = last_name(inner.iter) if isinstance(inner.iter, ast.Call) else ""
+        if isinstance(inner.iter, ast.Tuple | ast.List) or over.isupper() or made == "fields":
+            known |= {dotted(one) for one in nodes_of(inner.target) if isinstance(one, ast.expr)}
+            known |= {f"{one}.name" for one in list(known)}
+    return known
 
 
 def _read_post_init(method: FunctionNode, record: RawClass, constants: Mapping[str, ast.expr]) -> None:

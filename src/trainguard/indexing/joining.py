@@ -121,6 +121,11 @@ class Joiner:
             method = name[len(prefix) :]
             if name.startswith(prefix) and "." not in method and self._kept.method(module, method):
                 yield f"{module}.{name}", self.function(module, name, function)
+        for name, target in raw.get("imports", {}).items():
+            imported = self._scope.absolute(module, target)
+            found = self._raw_function(self._scope.canonical(imported) or imported)
+            if found is not None:
+                yield f"{module}.{path}.{name}", replace(self.function(found[0], name, found[1]), kind="method")
         if self._kept.constants(module) and not self._is_enum(f"{module}.{path}"):
             for name, known, value in raw.get("assigned", []):
                 if known and f"{path}.{name}" not in record["functions"]:

@@ -56,15 +56,11 @@ def _add_module(name: str, scope: Scope, joiner: Joiner, definitions: dict[str, 
     record = scope.modules[name]
     names = {}
     for one, source in sorted(scope.names(name).items()):
-        found = scope.canonical(source) if source and scope.is_own(source) else None
-        if found is None and record["names"].get(one, "").startswith("=") and scope.is_own(source):
-            # `create_repo = api.create_repo`, of `api = HfApi()`; else an attribute of an object, which is unknown.
-            bound = joiner.bound(name, record["names"][one][1:])
-            if bound is not None:
-                definitions[f"{name}.{one}"] = bound
-            names[one] = ""
-        else:
-            names[one] = found or source
+        names[one] = (scope.canonical(source) if source and scope.is_own(source) else None) or source
+        target = record["names"].get(one, "")
+        # `create_repo = api.create_repo`, of `api = HfApi()`.
+        if not source and target.startswith("=") and (bound := joiner.bound(name, target[1:])) is not None:
+            definitions[f"{name}.{one}"] = bound
     getattr_ = bool(record.get("getattr")) or name in scope.unknown_stars
     # A package may define a name that a module below it has too: what can be called is what is meant.
     definitions[name] = Module(names=names, getattr=getattr_)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TypeAlias, TypedDict
 
 # Counted into the key of the cache: raise it with every change of what is read.
-READER = 5
+READER = 8
 
 Value: TypeAlias = str | int | float | bool | None
 
@@ -78,6 +78,7 @@ class RawClass(TypedDict, total=False):
     # name, whether the value is a literal, the value
     assigned: list[tuple[str, bool, Value]]
     members: list[str]
+    imports: dict[str, str]  # names that the body imports, with their import targets
     getattr: bool
     has_init: bool
     has_new: bool

@@ -72,6 +72,8 @@ class Scope:
             known = self.modules[module]["names"].get(head)
             if known is None or known == target:
                 return ""
+            if rest and not known and head not in self.modules[module]["classes"]:
+                return ""  # an attribute of an object
             base = self._target(module, known) or f"{module}.{head}"
             return f"{base}.{rest}" if rest else base
         return self.absolute(module, target)

@@ -19,7 +19,7 @@ from packaging.version import InvalidVersion, Version
 
 from trainguard.errors import UnreadableInputError
 
-_JSON_API = "https://pypi.org/pypi/{name}/json"  # docs.pypi.org/api/json
+JSON_API = "https://pypi.org/pypi/{name}/json"  # docs.pypi.org/api/json
 _TIMEOUT_SECONDS = 60
 # A wheel is read, not run, so any platform's will do; Linux on x86-64 is where jobs run.
 _PLATFORMS = (*(f"manylinux_2_{glibc}_x86_64" for glibc in range(39, 16, -1)), "manylinux2014_x86_64", "any")
@@ -34,14 +34,13 @@ class Published:
     yanked: bool
 
 
-def published(distribution: str, since: str = "0") -> list[Published]:
-    """The final releases from `since` on that have a wheel, oldest first.
+def published(distribution: str, since: str = "0", *, api: str = JSON_API) -> list[Published]:
+    """The final releases from `since` on that have a wheel, oldest first; `api` is an address with `{name}`.
 
     Raises UnreadableInputError if the package index cannot be asked or does not know the name.
     """
     try:
-        url = _JSON_API.format(name=distribution)
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
+        with urllib.request.urlopen(api.format(name=distribution), timeout=_TIMEOUT_SECONDS) as answer:
             releases = json.load(answer)["releases"]
     except (OSError, ValueError, KeyError) as error:
         raise UnreadableInputError(f"{distribution}: the package index cannot be asked: {error}") from error

@@ -1,7 +1,7 @@
 """Arguments for which None fails, though nothing in their signature says so.
 
-Found by giving None to each field whose default is a number or a choice, and training one step: transformers 5.23.0,
-trl 1.16.0 and peft 0.21.2, repeated with transformers 4.46.3, trl 0.12.2 and peft 0.13.2 (`tests/slow`). Fields of
+Found by giving None to the fields whose default is a number or a choice, and training one step: transformers 5.23.0,
+trl 1.16.0 and peft 0.21.2 (`tests/slow`), those of transformers and peft again with 4.46.3 and 0.13.2. Fields of
 which None is a value (`eval_steps`, `save_total_limit`) or means False are not here.
 """
 
@@ -40,7 +40,6 @@ REFUSES_NONE: tuple[NoneFact, ...] = (
             "max_steps",
             "gradient_accumulation_steps",
             "warmup_steps",
-            "max_grad_norm",
             "seed",
             "dataloader_num_workers",
         ),
@@ -58,6 +57,8 @@ REFUSES_NONE: tuple[NoneFact, ...] = (
         where=Since("transformers"),
         why=_CHOICE,
     ),
+    # Before, trainer.py asked for `args.max_grad_norm is not None` first.
+    NoneFact(owners=ARGUMENTS, arguments=("max_grad_norm",), where=Since("transformers", "5.3.0")),
     NoneFact(
         owners=ARGUMENTS,
         arguments=("logging_steps",),

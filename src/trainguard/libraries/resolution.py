@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 
 from trainguard.libraries.api.records import Release
 from trainguard.libraries.resolution_conflict import explain
@@ -45,6 +46,50 @@ def resolve(
     back anything. Of `installed`, what is not touched is not repeated in the result.
     """
     python = python if python.count(".") > 1 else f"{python}.99"  # the newest patch release: `>=3.11.4` takes 3.11
+    question = _Question(
+        requirements=tuple(requirements),
+        python=python,
+        exclude_newer=exclude_newer,
+        installed=tuple(sorted((installed or {}).items())),
+        upgrade=upgrade,
+        dependencies=dependencies,
+        unreadable=unreadable,
+    )
+    return _resolve(question, _Known(releases))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """The arguments of `resolve`, to be compared."""
+
+    requirements: tuple[str, ...]
+    python: str
+    exclude_newer: date | None
+    installed: tuple[tuple[str, str | None], ...]
+    upgrade: bool
+    dependencies: bool
+    unreadable: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """Releases as an argument that is compared by identity."""
+
+    releases: Mapping[str, Sequence[Release]]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Known) and other.releases is self.releases
+
+    def __hash__(self) -> int:
+        return id(self.releases)
+
+
+# Jobs of one batch mostly ask for the same.
+@lru_cache(maxsize=256)
+def _resolve(question: _Question, known: _Known) -> Resolution:
+    releases, python, unreadable = known.releases, question.python, question.unreadable
+    requirements, installed = question.requirements, dict(question.installed)
+    exclude_newer, upgrade, dependencies = question.exclude_newer, question.upgrade, question.dependencies
     wanted: list[Wanted] = []
     for text in requirements:
         read = read_wanted(text)
@@ -60,7 +105,7 @@ def resolve(
         releases=releases,
         python=python,
         latest=exclude_newer.isoformat() if exclude_newer is not None else "",
-        installed={name: there for name, there in (installed or {}).items() if there is not None},
+        installed={name: there for name, there in installed.items() if there is not None},
         upgrade=frozenset(each.name for each in wanted) if upgrade else frozenset(),
         unreadable=frozenset(foreign),
         dependencies=dependencies,
@@ -69,7 +114,7 @@ def resolve(
     doubts = _doubts(wanted, names, problem, unreadable)
     for each in extra:
         doubts.setdefault(names[each.name], f"{each.text} decides about it")
-    maybe = {name for name, there in (installed or {}).items() if there is None}
+    maybe = {name for name, there in installed.items() if there is None}
     if upgrade:
         maybe -= {names[each.name] for each in wanted if each.name in names}
     for name in sorted(maybe):

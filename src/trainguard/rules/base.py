@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from trainguard.facts.api import ApiFacts
 from trainguard.facts.job import JobFacts
 from trainguard.facts.script import ScriptFacts
 from trainguard.findings import Evidence, Finding, Fix, Location, Severity
@@ -23,7 +24,8 @@ DOCS_URL = "docs/rules/{code}.md"
 class Subject:
     """The facts that a rule is asked about. What a rule `needs` is there; the rest may be None.
 
-    `script` is what the script is; `job` how and where it runs; `script_file` whether a script that the
+    `script` is what the script is; `job` how and where it runs; `api` the training libraries at
+    the versions that the job will have, there whenever `script` or `job` is; `script_file` whether a script that the
     job names by path is there; `dependencies_stated` is False where only some options of a job were given
     on a command line and its packages were not among them; `batch` the subjects of the jobs that are
     submitted together, for rules about several jobs (such a rule is asked once, with `script` and `job` None).
@@ -31,6 +33,7 @@ class Subject:
 
     script: ScriptFacts | None = None
     job: JobFacts | None = None
+    api: ApiFacts | None = None
     script_file: Literal["found", "missing"] | None = None
     dependencies_stated: bool = True
     batch: tuple[Subject, ...] = ()

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from trainguard.libraries.api.records import (
-    VAR_KEYWORD,
     Class,
     Constant,
     Definition,
@@ -39,10 +38,8 @@ def encode(definition: Definition) -> list[Atom]:
         case Function():
             head: Atom = ["F", definition.kind, int(definition.refuses_rest), int(definition.dynamic)]
             atoms = [head, *map(_parameter, definition.parameters), *map(_deprecation, definition.deprecations)]
-            if any(parameter.kind == VAR_KEYWORD for parameter in definition.parameters):
-                atoms += [["t", name] for name in definition.taken]
-                atoms += [["w", path] for path in definition.forwards]
-            return atoms
+            atoms += [["t", name] for name in definition.taken]
+            return [*atoms, *(["w", path] for path in definition.forwards)]
         case Constant(source):
             return [["K", source]]
 

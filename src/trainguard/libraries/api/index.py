@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -28,6 +28,11 @@ class Index:
     def libraries(self) -> tuple[str, ...]:
         """The import names of all libraries."""
         return tuple(sorted({name for store in self._stores for name in store.names}))
+
+    @cached_property
+    def all_releases(self) -> Mapping[str, tuple[Release, ...]]:
+        """All releases of all libraries, by import name, oldest first."""
+        return {library: self.releases(library) for library in self.libraries}
 
     def releases(self, library: str) -> tuple[Release, ...]:
         """All releases of a library, oldest first; none if it is unknown."""

@@ -164,7 +164,7 @@ class Interfaces:
                 line, whole = self._line(above, around | {found.path})
                 lines.append(list(line))
                 complete &= whole
-            elif base.removeprefix("builtins.") not in _PLAIN_BASES and not base.startswith(("typing.", "collections.abc.")):
+            elif not _is_plain(base):
                 complete = False
             if not complete:
                 break  # what comes after an unknown ancestor has no known place
@@ -253,6 +253,10 @@ class Interfaces:
             if isinstance(found, Function):
                 return place, found
         return None
+
+
+def _is_plain(base: str) -> bool:
+    return base.removeprefix("builtins.") in _PLAIN_BASES or base.startswith(("typing.", "collections.abc."))
 
 
 def _merged(lines: list[list[Found]]) -> list[Found]:

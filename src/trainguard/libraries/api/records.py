@@ -58,9 +58,9 @@ FunctionKind: TypeAlias = Literal["function", "method", "classmethod", "staticme
 class Function:
     """A function or method. `parameters` include `self` or `cls` of a method.
 
-    Of a function with `**kwargs`: `taken` are the keywords that its body takes out of them by name
-    (`kwargs.pop("token", None)`), `forwards` the callables that get the rest, by path: absolute, `super.NAME` for the
-    parent's method, `self.NAME` / `cls.NAME` for one of its own class (`cls.` alone: its constructor), or `?` for
+    Of a function with `**kwargs` (its own, or a decorator's): `taken` are the keywords that are taken out of them by
+    name (`kwargs.pop("token", None)`), `forwards` the callables that get the rest, by path: absolute, `super.NAME` for
+    the parent's method, `self.NAME` / `cls.NAME` for one of its own class (`cls.` alone: its constructor), or `?` for
     anything that cannot be told (handed on as a dict, stored, compared). `refuses_rest`: what was not taken raises.
     `dynamic`: the signature is not what the text says (an unknown decorator), so nothing can be told of it.
     """

@@ -167,7 +167,10 @@ class Signatures:
                 fields.update((own.name, own) for own in known.fields)
         ordered = [f for f in fields.values() if f.kind != KEYWORD_ONLY]
         ordered += [f for f in fields.values() if f.kind == KEYWORD_ONLY]
-        return Signature("", tuple(ordered), deprecations=tuple(self._notices(line)))
+        finishing = self.interfaces.method(line, "__post_init__")
+        # huggingface_hub's `strict(accept_kwargs=True)` hands to it what is no field.
+        is_open = finishing is not None and any(p.kind == VAR_KEYWORD for p in finishing[1].parameters)
+        return Signature("", tuple(ordered), is_open=is_open, deprecations=tuple(self._notices(line)))
 
     # -- functions -------------------------------------------------------------------
 
@@ -179,7 +182,7 @@ class Signatures:
             parameters = parameters[1:]
         taken = frozenset(function.taken)
         if not any(parameter.kind == VAR_KEYWORD for parameter in parameters):
-            return Signature(path, parameters, deprecations=function.deprecations)
+            return Signature(path, parameters, taken=taken, deprecations=function.deprecations)
         if function.refuses_rest:
             return Signature(path, parameters, taken=taken, deprecations=function.deprecations)
         forwarded: dict[str, Parameter] = {}
