@@ -15,11 +15,12 @@ REQUIREMENTS := pyproject.toml constraints.txt
 READ_FOR_DEMO := trl
 READ_FOR_TESTS := transformers peft accelerate datasets huggingface_hub
 
-.PHONY: help demo test test-slow check lint types imports pages format docs bench quiet fuzz clean
+.PHONY: help demo test test-slow check lint types imports pages format docs bench bench-api quiet quiet-releases \
+  verify-index index fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## check the example jobs and TRL's own scripts, and show what is found
 	@$(BIN)/python scripts/demo.py
@@ -58,6 +59,18 @@ docs: $(VENV)/dev.stamp ## write the generated pages of docs/
 bench: $(VENV)/core.stamp ## time trainguard, also against torch-preflight; writes docs/benchmarks.md
 	@$(BIN)/python benchmarks/preflight.py
 
+bench-api: $(VENV)/dev.stamp ## the API rules beside a type checker in full environments; writes docs/benchmarks.md
+	@$(BIN)/python benchmarks/api.py
+
+index: $(VENV)/dev.stamp ## add new releases of the training libraries to the index of interfaces (asks PyPI)
+	@$(BIN)/python scripts/build_api_index.py
+
+verify-index: $(VENV)/verify.stamp ## compare the index with inspect.signature in an environment with the libraries
+	@$(VENV)/verify/bin/python scripts/verify_index.py
+
+quiet-releases: $(VENV)/dev.stamp ## check the scripts of every indexed TRL against that same TRL (asks PyPI)
+	@$(BIN)/python scripts/quiet_releases.py
+
 quiet: $(VENV)/dev.stamp ## check every script that the training libraries ship; writes docs/quiet.md
 	@$(BIN)/python scripts/quiet.py
 
@@ -86,4 +99,11 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	@echo "installing the tools for tests and checks"
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@$(PIP_INSTALL) --no-deps $(READ_FOR_TESTS)
+	@touch $@
+
+# The libraries with all that they import, beside the environment of the tests, which has them to be read only.
+$(VENV)/verify.stamp: $(VENV)/dev.stamp
+	@echo "installing torch and the training libraries into $(VENV)/verify"
+	@test -x $(VENV)/verify/bin/python || $(PYTHON) -m venv $(VENV)/verify
+	@$(VENV)/verify/bin/python -m pip install -qq --no-compile --constraint constraints.txt --editable '.[train]'
 	@touch $@

@@ -135,6 +135,23 @@ class TestNames:
         assert f"{module}.LlamaModel._helper" not in interface.definitions
         assert "_helper" in interface.definitions[f"{module}.LlamaModel"].members
 
+    def test_a_star_that_leads_nowhere_is_nothing_beside_a_structure(self):
+        star = """
+            if TYPE_CHECKING:
+                from configuration_lib import *
+            {}
+        """
+        lazy = "sys.modules[__name__] = _LazyModule(__name__, file, define_import_structure(file))"
+        assert read({"lib": star.format(lazy), "lib.a": ""}).definitions["lib"].getattr is False
+        assert read({"lib": star.format("pass"), "lib.a": ""}).definitions["lib"].getattr is True
+
+    def test_a_module_below_comes_before_one_that_a_star_brings(self):
+        interface = read(
+            {"lib": "from .utils import *", "lib.hub": "", "lib.utils": "", "lib.utils.hub": "", "lib.utils.b": "x = 1"}
+        )
+        assert names(interface, "lib")["hub"] == ""
+        assert names(interface, "lib")["b"] == "lib.utils.b"
+
     def test_names_on_demand(self):
         interface = read(
             {

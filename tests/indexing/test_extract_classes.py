@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.indexing.extracting import one, read
 
-from trainguard.libraries.api.records import KEYWORD_ONLY, POSITIONAL_OR_KEYWORD, VAR_KEYWORD, Class
+from trainguard.libraries.api.records import KEYWORD_ONLY, NOT_TAKEN, POSITIONAL_OR_KEYWORD, VAR_KEYWORD, Class
 
 
 class TestClasses:
@@ -28,6 +28,7 @@ class TestClasses:
             ("a", POSITIONAL_OR_KEYWORD, None),
             ("b", POSITIONAL_OR_KEYWORD, "'x'"),
             ("c", POSITIONAL_OR_KEYWORD, "list()"),
+            ("e", NOT_TAKEN, None),
             ("f", KEYWORD_ONLY, "3"),
             ("g", KEYWORD_ONLY, "4"),
         ]

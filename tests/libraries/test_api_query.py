@@ -12,6 +12,7 @@ from trainguard.libraries.api.index import Index
 from trainguard.libraries.api.query import Found, Interfaces, Missing
 from trainguard.libraries.api.records import (
     KEYWORD_ONLY,
+    NOT_TAKEN,
     VAR_KEYWORD,
     Class,
     Definition,
@@ -65,7 +66,8 @@ BASE_2: dict[str, Definition] = {
 }
 TOP: dict[str, Definition] = {
     "top": Module(
-        {"Config": "", "Sub": "", "Odd": "", "Model": "", "loop": "top.loop2", "loop2": "top.loop", "make": "", "M": ""}
+        dict.fromkeys(["Config", "Sub", "Odd", "Model", "make", "M", "Fixed", "Late"], "")
+        | {"loop": "top.loop2", "loop2": "top.loop"}
     ),
     "top.Config": Class(
         bases=("base.Args",),
@@ -82,6 +84,9 @@ TOP: dict[str, Definition] = {
     ),
     "top.make": Function((Parameter("size"), REST), forwards=("base.Args",)),
     "top.M": Function(dynamic=True),
+    "top.Fixed": Class(bases=("base.Args",), kind="dataclass", fields=(Parameter("out", NOT_TAKEN),)),
+    "top.Late": Class(kind="dataclass", fields=(Parameter("a", 1, "1"),), members=("__post_init__",)),
+    "top.Late.__post_init__": method(REST, forwards=("?",)),
 }
 
 
@@ -171,6 +176,16 @@ def test_a_dataclass_takes_the_fields_of_its_bases_in_order(index: Index) -> Non
     assert rate.default == "2e-5"
     assert not config.accepts("evaluation")
     assert of(index, "1.0", "top.Config").accepts("evaluation")
+
+
+def test_a_field_that_is_not_initialised_is_not_taken(index: Index) -> None:
+    assert [parameter.name for parameter in of(index, "2.0", "top.Fixed").parameters] == ["eval", "rate"]
+
+
+def test_a_dataclass_that_takes_more_when_it_is_finished_is_open(index: Index) -> None:
+    late = of(index, "2.0", "top.Late")
+    assert late.is_open
+    assert late.names("a")
 
 
 def test_a_removed_argument_has_a_past_and_a_successor(index: Index) -> None:

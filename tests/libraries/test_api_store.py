@@ -105,10 +105,11 @@ def test_each_release_has_its_own(tmp_path: Path) -> None:
 
 
 def test_a_large_module_is_read_by_parts(tmp_path: Path) -> None:
-    names = {f"name{number}": "" for number in range(400)} | {"Model": "lib.models.Model", "_a": ""}
+    names = {f"name{number}": "" for number in range(400)} | {"Model": "lib.models.Model", "_a": "", "R": ""}
     index = written(tmp_path / "i", [interface("1.0", {"lib": Module(names)})])
     assert index.name("lib", "1.0", "lib", "Model") == "lib.models.Model"
     assert index.name("lib", "1.0", "lib", "_a") == ""
+    assert index.name("lib", "1.0", "lib", "R") == ""
     assert index.name("lib", "1.0", "lib", "Modl") is None
     assert index.names("lib", "1.0", "lib") == names
 

@@ -5,6 +5,17 @@ from __future__ import annotations
 from trainguard.rules.registry import discover
 
 CONTRACT = {
+    "API001": ("unknown-name", "error"),
+    "API002": ("unknown-argument", "error"),
+    "API003": ("deprecated-argument", "warn"),
+    "API004": ("missing-argument", "error"),
+    "API005": ("unknown-choice", "error"),
+    "API006": ("arguments-conflict", "error"),
+    "API007": ("none-not-accepted", "error"),
+    "API008": ("dataset-format", "error"),
+    "API009": ("argument-out-of-range", "error"),
+    "API010": ("suspicious-value", "warn"),
+    "API011": ("unsatisfiable-versions", "error"),
     "JOB001": ("model-not-saved", "warn"),
     "JOB002": ("default-timeout", "warn"),
     "JOB003": ("hub-model-id-missing", "warn"),

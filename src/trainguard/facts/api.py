@@ -36,6 +36,22 @@ class ApiFacts:
 
         return installed_versions(self._job, self._script, self.index.all_releases)
 
+    def allows(self, requirement: str, library: str, *, instead: bool = False) -> bool:
+        """Whether the job could ask for this too and get the same releases of what it asks for but `library`.
+
+        `instead`: in the place of what it asks of `library` now.
+        """
+        from trainguard.libraries.resolution import resolve
+
+        asked = {name: reason.requirement for name, reason in self.resolution.why.items() if not reason.by}
+        if instead:
+            asked.pop(library, None)
+        found = resolve([*asked.values(), requirement], self.index.all_releases)
+        kept = [name for name in asked if name != library]
+        return library in found.versions and all(
+            found.versions.get(name) == self.resolution.versions.get(name) for name in kept
+        )
+
     @cached_property
     def signatures(self) -> Signatures:
         """The signatures of what these versions offer."""

@@ -79,6 +79,7 @@ class ApiCalls:
         self.interfaces = signatures.interfaces
         self._resolver = script.resolver
         self.binder = Binder(self._resolver, signatures)
+        self._given: dict[Call, tuple[Given, ...]] = {}
 
     @cached_property
     def concerns(self) -> bool:
@@ -182,9 +183,13 @@ class ApiCalls:
 
     # -- arguments -------------------------------------------------------------------
 
-    def given(self, bound: BoundCall) -> Iterator[Given]:
+    def given(self, bound: BoundCall) -> tuple[Given, ...]:
         """The arguments that a call certainly gives by name, `**` spread."""
-        call = bound.call
+        if bound.call not in self._given:
+            self._given[bound.call] = tuple(self._read_given(bound.call))
+        return self._given[bound.call]
+
+    def _read_given(self, call: Call) -> Iterator[Given]:
         for name, value in call.keywords.items():
             keyword = self._keyword(call, name)
             doubtful = ABSENT in options(value) or (UNKNOWN in options(value) and call.may_have_more)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Each handler is compared with the rest of the script; the longest modules of the training libraries have 60.
 _MAX_HANDLERS = 300
+_WORD = re.compile(r"[A-Za-z_]\w*")
 DEFAULT_PYTHON = "3.12"  # the default image of HF Jobs' script mode and of its Docker mode
 
 
@@ -156,9 +157,15 @@ class ScriptFacts:
         return tuple(command for command in found if command is not None)
 
     @cached_property
+    def words(self) -> frozenset[str]:
+        """`mentions`, and the words of the command line that the job gives: an option that is set is among them."""
+        arguments = " ".join(self.arguments or ())
+        return self.mentions | set(_WORD.findall(arguments.replace("-", "_"))) | set(_WORD.findall(arguments))
+
+    @cached_property
     def mentions(self) -> frozenset[str]:
         """All identifiers and dotted words of the text, comments included: a cheap first look."""
-        return frozenset(re.findall(r"[A-Za-z_]\w*", self.text))
+        return frozenset(_WORD.findall(self.text))
 
 
 def read_script(

@@ -14,6 +14,7 @@ from trainguard.indexing.raw import RawAtom, RawClass, RawDeprecation, RawFuncti
 from trainguard.indexing.scope import Scope
 from trainguard.libraries.api.records import (
     KEYWORD_ONLY,
+    NOT_TAKEN,
     POSITIONAL_OR_KEYWORD,
     VAR_KEYWORD,
     Class,
@@ -140,9 +141,7 @@ class Joiner:
         fields: tuple[Parameter, ...] = ()
         if kind in {"dataclass", "namedtuple", "typeddict"}:
             default_kind = KEYWORD_ONLY if keyword_only else POSITIONAL_OR_KEYWORD
-            fields = tuple(
-                self._parameter(module, one, default_kind) for one in raw.get("fields", []) if one.get("init", True)
-            )
+            fields = tuple(self._field(module, one, default_kind) for one in raw.get("fields", []))
         values = (
             tuple((name, value) for name, known, value in raw.get("assigned", []) if known) if kind == "enum" else ()
         )
@@ -158,6 +157,9 @@ class Joiner:
             getattr=raw.get("getattr", False),
             deprecations=tuple(self._deprecation(one) for one in raw.get("deprecations", [])),
         )
+
+    def _field(self, module: str, raw: RawParameter, kind: int) -> Parameter:
+        return self._parameter(module, raw, kind) if raw.get("init", True) else Parameter(raw["name"], NOT_TAKEN)
 
     @staticmethod
     def _members(raw: RawClass) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ def _joined(rows: list[Row]) -> list[Row]:
 def _shards(path: str, names: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     shards: dict[str, list[str]] = defaultdict(list)
     for text in names:
-        shards[shard_of(text.lstrip('["'))].append(text)
+        shards[shard_of(text.lstrip('["').partition('"')[0])].append(text)
     for shard, texts in shards.items():
         yield f"{path}#{shard}", tuple(texts)
 

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 # The kinds of `inspect.Parameter`, in its order.
 POSITIONAL_ONLY, POSITIONAL_OR_KEYWORD, VAR_POSITIONAL, KEYWORD_ONLY, VAR_KEYWORD = range(5)
+NOT_TAKEN = 5  # a field with `init=False`: its constructor does not take what one of a base does
 
 Literals: TypeAlias = tuple[str | int | float | bool | None, ...]
 
@@ -81,9 +82,9 @@ ClassKind: TypeAlias = Literal["class", "dataclass", "enum", "namedtuple", "type
 class Class:
     """A class. `bases` are absolute paths, `?` where one cannot be told.
 
-    `fields` are the own fields of a dataclass or named tuple that the constructor takes, in order; fields of bases are
-    not repeated. `members` are the names that its body and its methods' `self.…` define: methods, attributes.
-    `values` are an enum's own values by member name. `deprecations` are those of its `__post_init__`. `has_init` tells
+    `fields` are the own fields of a dataclass or named tuple, in order; fields of bases are not repeated. `members` are
+    the names that its body and its methods' `self.…` define: methods, attributes. `values` are an enum's own values by
+    member name. `deprecations` are those of its `__post_init__`. `has_init` tells
     whether the body writes `__init__` (recorded as the function `PATH.__init__`), `has_new` likewise. `choices` of
     fields that `__post_init__` checks are in the fields. `getattr` tells that it makes up attributes, or has some that
     are not recorded.

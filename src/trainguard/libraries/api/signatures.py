@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from trainguard.libraries.api.query import Found, Interfaces, Past
 from trainguard.libraries.api.records import (
     KEYWORD_ONLY,
+    NOT_TAKEN,
     POSITIONAL_ONLY,
     POSITIONAL_OR_KEYWORD,
     VAR_KEYWORD,
@@ -165,7 +166,7 @@ class Signatures:
             assert isinstance(known, Class)
             if known.kind in _GENERATED:
                 fields.update((own.name, own) for own in known.fields)
-        ordered = [f for f in fields.values() if f.kind != KEYWORD_ONLY]
+        ordered = [f for f in fields.values() if f.kind not in (KEYWORD_ONLY, NOT_TAKEN)]
         ordered += [f for f in fields.values() if f.kind == KEYWORD_ONLY]
         finishing = self.interfaces.method(line, "__post_init__")
         # huggingface_hub's `strict(accept_kwargs=True)` hands to it what is no field.
