@@ -60,6 +60,7 @@ class Resolver:
         self.calls: list[Call] = [Call(raw.node, raw.block, self) for raw in structure.calls]
         self._call_of_node = {call.node: call for call in self.calls}
         self._memo: dict[ast.AST, Value] = {}
+        self._locations: dict[ast.AST, Location] = {}
         self._busy: set[ast.AST] = set()
         self._live: dict[Block, bool] = {}
         self._depth = 0
@@ -76,6 +77,12 @@ class Resolver:
 
     def location(self, node: ast.AST) -> Location:
         """Where a node stands, columns counted in characters."""
+        found = self._locations.get(node)
+        if found is None:
+            found = self._locations[node] = self._location(node)
+        return found
+
+    def _location(self, node: ast.AST) -> Location:
         line, column = position(node)
         end_line = getattr(node, "end_lineno", None)
         end_column = getattr(node, "end_col_offset", None)
