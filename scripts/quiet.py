@@ -18,6 +18,8 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from trainguard.check import check_paths
 from trainguard.findings import Finding
 
@@ -70,7 +72,8 @@ def check(package: str, *, every_module: bool) -> tuple[int, list[tuple[str, Fin
 def extra_dependencies(package: str) -> list[str]:
     """What the package names in its extras: a job around a script that needs one would declare it."""
     requires = installed(package).requires or []
-    return [r.partition(";")[0].strip() for r in requires if "extra ==" in r and "@" not in r]
+    # Names alone: extras that exclude each other are not installed together.
+    return [Requirement(r).name for r in requires if "extra ==" in r and "@" not in r]
 
 
 def reasons() -> dict[tuple[str, str], str]:

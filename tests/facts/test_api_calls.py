@@ -58,7 +58,9 @@ def release(version: str) -> Interface:
         "transformers.args.TrainingArguments": Class(
             kind="dataclass",
             fields=(*fields(f"output_dir {strategy} epochs=3"), Parameter("kind", 1, "'a'", "str", ("alpha", "beta"))),
-            deprecations=(Deprecation("evaluation_strategy", "eval_strategy", True, "5.0"),) if old else (),
+            deprecations=(Deprecation("evaluation_strategy", "eval_strategy", True, "5.0"), Deprecation("epochs"))
+            if old
+            else (),
         ),
         "transformers.trainer": Module({"Trainer": "", "AutoModel": "", **({"AdamW": ""} if old else {})}),
         "transformers.trainer.Trainer": Class(has_init=True, members=("train", "model", "__init__")),

@@ -178,6 +178,13 @@ def test_an_image_whose_python_is_not_known() -> None:
     assert pinned.conflict is None
 
 
+def test_a_python_with_which_the_installation_fails_runs_no_script() -> None:
+    """trl 1.16.0 wants Python 3.11: an image that has it brings what newer ones bring too."""
+    found = command("pip install trl==1.16.0 && python t.py", image="pytorch/pytorch:2.8.0-cuda12.8-cudnn9-devel")
+    assert found.versions == NEWEST
+    assert found.unknown == {}
+
+
 def test_an_override_may_allow_what_contradicts_itself() -> None:
     text = block('dependencies = ["trl==0.12.2", "transformers>=5"]', "[tool.uv]", 'override-dependencies = ["torch"]')
     assert installed(None, text).conflict is None

@@ -120,8 +120,14 @@ def test_an_argument_that_is_announced_to_go(check: Checker) -> None:
         "evaluation_strategy of TrainingArguments() is deprecated in transformers 4.40.0; transformers 5.0.0 takes it "
         "no longer; write eval_strategy="
     )
-    assert check(text.format("'no'"), "4.40.0") == []
     assert check(text.format("None"), "4.40.0") == []
+
+
+def test_a_default_that_is_written_out_fails_in_a_later_release_too(check: Checker) -> None:
+    text = "from transformers import TrainingArguments as T\nT('o', {}={})\n"
+    assert [f.code for f in check(text.format("evaluation_strategy", "'no'"), "4.40.0")] == ["API003"]
+    assert check(text.format("epochs", "3"), "4.40.0") == []  # announced, and no release refuses it
+    assert [f.severity for f in check(text.format("epochs", "4"), "4.40.0")] == ["info"]
 
 
 def test_a_missing_argument(check: Checker) -> None:

@@ -283,3 +283,46 @@ END = (
 )
 def test_an_end_that_is_padding(before: str, count: int) -> None:
     assert len(found(SUSPICIOUS, END.format(before))) == count
+
+
+# -- names that are not the library's --------------------------------------------
+
+
+OWN_CLASS = "from dataclasses import dataclass\n@dataclass\nclass {}:\n    output_dir: str\n    epochs: int = 3\n{}\n"
+OF_ANOTHER = "from setfit import {}\n{}\n"
+FUNCTION = "def {}(*given, **options):\n    return options\n{}\n"
+NOT_OURS = [
+    (RANGE, "TrainingArguments", 'args = TrainingArguments("out", learning_rate=5.0)'),
+    (NONE, "TrainingArguments", 'args = TrainingArguments("out", num_train_epochs=None)'),
+    (CONFLICT, "TrainingArguments", 'args = TrainingArguments("out", fp16=True, bf16=True)'),
+    (SUSPICIOUS, "SFTConfig", 'args = SFTConfig("out", max_length=16)'),
+    (CONFLICT, "Trainer", 'from transformers import TrainingArguments\nTrainer(model, TrainingArguments("out", '
+                          'eval_strategy="epoch"), train_dataset=data)'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "name", "use"), NOT_OURS)
+def test_what_only_has_the_name_of_a_librarys_class_is_not_judged(rule: Rule, name: str, use: str) -> None:
+    package = "trl" if name == "SFTConfig" else "transformers"
+    assert found(rule, f"from {package} import {name}\n{use}\n")
+    for other in (OWN_CLASS, OF_ANOTHER, FUNCTION):
+        assert found(rule, other.format(name, use)) == []
+
+
+def test_a_class_of_the_script_that_only_derives_is_judged() -> None:
+    script = (
+        "import transformers\nclass Mixed:\n    pass\n"
+        "class TrainingArguments(Mixed, transformers.TrainingArguments):\n    pass\n"
+        'args = TrainingArguments("out", learning_rate=5.0)\n'
+    )
+    assert len(found(RANGE, script)) == 1
+
+
+@pytest.mark.parametrize(("base", "count"), [("", 0), ("(transformers.TrainingArguments)", 1)])
+def test_a_class_that_a_parser_fills_is_judged_where_it_is_the_librarys(base: str, count: int) -> None:
+    script = (
+        "import transformers\nfrom dataclasses import dataclass\n"
+        f"@dataclass\nclass TrainingArguments{base}:\n    learning_rate: float = 5.0\n"
+        "(args,) = transformers.HfArgumentParser(TrainingArguments).parse_args_into_dataclasses()\n"
+    )
+    assert len(list(RANGE.check(Subject(script=read_script(script, arguments=["--learning_rate", "5.0"]))))) == count

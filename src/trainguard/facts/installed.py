@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from trainguard.libraries.api.records import Release
     from trainguard.libraries.resolution_records import Conflict, Reason, Resolution
 
-_OLDEST_LIKELY_PYTHON = "3.10"  # of images in use: pytorch/pytorch had it until 2.3, Ubuntu 22.04 has it
+# Of images in use, the oldest first: pytorch/pytorch had 3.10 until 2.3, as Ubuntu 22.04 has, and 3.11 after that.
+_OLDER_PYTHONS = ("3.10", "3.11")
 _UNREAD_IMAGE = "the image {0} may hold another version"
 
 
@@ -45,10 +46,21 @@ def installed_versions(
     if job is None or not job.image_given or job.python is not None or image_python_version(job.image) is not None:
         return result
     # An image whose name does not state its Python: only what does not depend on it is known.
-    older = _follow(found, image, releases, _OLDEST_LIKELY_PYTHON)
+    older = _with_older_python(found, image, releases, result)
     doubtful = [name for name, version in result.versions.items() if older.versions.get(name) != version]
     sure = result.without(dict.fromkeys(doubtful, f"the Python of the image {job.image} decides"))
     return sure if older.conflict is not None else replace(sure, conflict=None)
+
+
+def _with_older_python(
+    found: Installation, image: str | None, releases: Mapping[str, Sequence[Release]], result: Resolution
+) -> Resolution:
+    """What the oldest likely Python would give: one with which the installation fails runs no script at all."""
+    for python in _OLDER_PYTHONS:
+        older = _follow(found, image, releases, python)
+        if older.conflict is None or result.conflict is not None:
+            return older
+    return result
 
 
 def _follow(

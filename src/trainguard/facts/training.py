@@ -50,6 +50,13 @@ class Config:
         self._options: dict[str, Option] = {}
 
     @property
+    def kind(self) -> Value:
+        """The class that it is of: what is called, or the dataclass that a parser fills."""
+        if isinstance(self._value, ParsedArguments) and self._value.dataclass is not None:
+            return self._value.dataclass
+        return self.call.callee
+
+    @property
     def class_names(self) -> frozenset[str]:
         if isinstance(self._value, ParsedArguments) and self._value.dataclass is not None:
             return frozenset(self._resolver.names_of(self._value.dataclass))

@@ -31,7 +31,7 @@ def generation_problems(subject: Subject, script: ScriptFacts) -> Iterator[Probl
         owner = min(GENERATING & config.class_names, default="")
         if not owner or not holds_for(_SINCE[owner], subject):
             continue
-        if has_own_checks(script, config.class_names, config.call.callee):
+        if has_own_checks(script, config.class_names, config.kind):
             continue
         read = as_made(config, script)
         found = first_if_all(combinations(read, {**_BATCH, "num_generations": _GENERATIONS[owner]}), _is_broken)

@@ -38,6 +38,8 @@ Read: TypeAlias = Callable[[str], tuple[Value, Location]]
 _MAX_COMBINATIONS = 64
 # Methods and functions that never give back None.
 _MAKERS = {"from_pretrained", "from_config", "get_peft_model", "load_dataset", "FastLanguageModel.get_peft_model"}
+# Whose classes the rules know; a class of the same name elsewhere (setfit.TrainingArguments) is another.
+_PACKAGES = {"transformers", "trl", "peft"}
 _OWN_CHECKS = ("__init__", "__post_init__", "__new__")
 
 
@@ -166,12 +168,35 @@ def renamed(read: Read, names: Sequence[str]) -> Read:
     return look
 
 
-def has_own_checks(script: ScriptFacts, names: frozenset[str], callee: Value) -> bool:
-    """Whether a class of the script may change options before the library's checks see them."""
-    if not any(isinstance(option, Class) for option in options(callee)):
+def has_own_checks(script: ScriptFacts, names: frozenset[str], kind: Value) -> bool:
+    """Whether what is made may be something else than the library's: a class of the script, or of another package, that
+    only has its name, or one that may change options before the library's checks see them.
+    """
+    kinds = options(kind)
+    if not all(_may_be_library(script, option) for option in kinds):
+        return True
+    if not any(isinstance(option, Class) for option in kinds):
         return False
     classes = (node for node in ast.walk(script.syntax.tree) if isinstance(node, ast.ClassDef) and node.name in names)
     return any(isinstance(s, ast.FunctionDef) and s.name in _OWN_CHECKS for node in classes for s in node.body)
+
+
+def _may_be_library(script: ScriptFacts, kind: Value) -> bool:
+    """Whether a class is the library's or derives from it, as far as can be told; its name alone does not say so."""
+    if isinstance(kind, Symbol):
+        return "." not in kind.path or kind.package in _PACKAGES
+    if not isinstance(kind, Class):
+        return not isinstance(kind, Function)
+    waiting, seen = [kind], {kind.node}
+    while waiting:
+        for base in script.resolver.bases(waiting.pop()):
+            if not isinstance(base, Class):
+                if _may_be_library(script, base):
+                    return True
+            elif base.node not in seen:
+                seen.add(base.node)
+                waiting.append(base)
+    return False
 
 
 # -- for which releases ----------------------------------------------------------

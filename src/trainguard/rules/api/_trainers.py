@@ -58,8 +58,9 @@ def trainer_uses(script: ScriptFacts) -> Iterator[TrainerUse]:
         given = call.argument("args", TRAINERS[name][0])
         if given is ABSENT or is_none(given):
             yield TrainerUse(call, name, None)
-        elif isinstance(given, Instance) and given.call.node in configs:
-            yield TrainerUse(call, name, configs[given.call.node])
+        config = configs.get(given.call.node) if isinstance(given, Instance) else None
+        if config is not None and not has_own_checks(script, config.class_names, config.kind):
+            yield TrainerUse(call, name, config)
 
 
 def _is_the_libraries(call: Call, script: ScriptFacts) -> bool:

@@ -110,7 +110,7 @@ class ArgumentOutOfRange(Rule):
 
 def _questions(script: ScriptFacts, asked: list[Range]) -> Iterator[tuple[Range, Read, Location]]:
     for config in script.training.configs:
-        own = has_own_checks(script, config.class_names, config.call.callee)
+        own = has_own_checks(script, config.class_names, config.kind)
         for entry in asked:
             if entry.owners & config.class_names and not entry.package and not own:
                 read = as_made(config, script) if entry.made else as_used(config)

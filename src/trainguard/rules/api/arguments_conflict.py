@@ -218,7 +218,7 @@ def _questions(subject: Subject, script: ScriptFacts) -> Iterator[tuple[Conflict
     words = script.words
     asked = [c for c, names in _WITH_NAMES if not words.isdisjoint(names) and holds_for(c.where, subject)]
     for config in script.training.configs:
-        if has_own_checks(script, config.class_names, config.call.callee):
+        if has_own_checks(script, config.class_names, config.kind):
             continue
         for conflict in asked:
             if conflict.owners & config.class_names and not conflict.package:

@@ -11,6 +11,7 @@ from trainguard.facts.api_calls_binding import Target
 from trainguard.facts.values import Constant, is_none, options
 from trainguard.findings import Finding, Fix, Location
 from trainguard.libraries.api.records import Deprecation
+from trainguard.libraries.argument_notices import notices_of
 from trainguard.rules.api._arguments import config_of, defining_library, place, refused_later, rename, stands_for
 from trainguard.rules.api._reading import api_calls
 from trainguard.rules.api._wording import distribution, joined, release
@@ -99,13 +100,14 @@ class DeprecatedArgument(Rule):
             target = bound.targets[0]
             shown = calls.signatures.of(stands_for(target))
             notices = [*target.signature.deprecations, *(shown.deprecations if shown is not None else ())]
+            notices += notices_of(target.path, calls.interfaces.version("transformers"))
             if len(bound.targets) > 1 or not notices:
                 continue
             for given in calls.given(bound):
                 notice = next((n for n in notices if n.name == given.name and n.accepted), None)
                 if notice is None or given.name in target.own_fields or place(given) in seen:
                     continue
-                if _is_as_good_as_absent(target, given) or calls.guarded(given.keyword or bound.call.node, "call"):
+                if _says_nothing(calls, target, given) or calls.guarded(given.keyword or bound.call.node, "call"):
                     continue
                 seen.add(place(given))
                 yield from self._announced(subject.api, calls, bound, given, notice)
@@ -121,7 +123,8 @@ class DeprecatedArgument(Rule):
             when = f"{distribution(defines)} {gone} takes it no longer"
         elif notice.removal:
             when = f"it is announced to go in {distribution(defines)} {notice.removal}"
-        instead = f"write {notice.new}=" if notice.new and notice.new.isidentifier() else ""
+        spelling = f"{notice.new}=" if notice.new.isidentifier() else notice.new if "=" in notice.new else ""
+        instead = f"write {spelling}" if spelling else ""
         option = config_of(calls.signatures, target, given.name) if not instead else None
         message = joined(
             f"{given.name} of {target.name}() is deprecated in {release(api, defines)}",
@@ -129,10 +132,10 @@ class DeprecatedArgument(Rule):
             instead or (f"write {option}" if option is not None else ""),
         )
         fix = None
-        if instead and notice.new not in bound.call.keywords:
+        if notice.new.isidentifier() and notice.new not in bound.call.keywords:
             fix = rename(given, notice.new, same=notice.same)
         elif instead:
-            fix = Fix(f"{notice.new}=")
+            fix = Fix(spelling)
         elif option is not None:
             fix = Fix(option)
         finding = self.finding(
@@ -152,11 +155,16 @@ class DeprecatedArgument(Rule):
         yield finding if when else replace(finding, severity="info")
 
 
-def _is_as_good_as_absent(target: Target, given: Given) -> bool:
-    """Whether the value is None or the default: a notice is given for another value only."""
+def _says_nothing(calls: ApiCalls, target: Target, given: Given) -> bool:
+    """Whether an argument is as good as not given: None, or the default, of which the release gives no notice.
+
+    A default that is written out fails too in a later release that does not take the argument.
+    """
     if all(is_none(option) for option in options(given.value)):
         return True
     parameter = target.signature.parameter(given.name)
     if parameter is None or parameter.default is None or not isinstance(given.value, Constant):
         return False
-    return repr(given.value.value) == parameter.default.replace('"', "'")
+    if repr(given.value.value) != parameter.default.replace('"', "'"):
+        return False
+    return target.signature.is_open or refused_later(calls.signatures, target.path, given.name) is None

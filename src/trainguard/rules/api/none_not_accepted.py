@@ -112,7 +112,7 @@ def _questions(script: ScriptFacts, subject: Subject) -> Iterator[tuple[NoneFact
     words = script.words
     asked = [f for f in REFUSES_NONE if not words.isdisjoint(f.arguments) and holds_for(f.where, subject)]
     for config in script.training.configs:
-        if has_own_checks(script, config.class_names, config.call.callee):
+        if has_own_checks(script, config.class_names, config.kind):
             continue
         for fact in asked:
             if fact.owners & config.class_names and not fact.package:

@@ -84,7 +84,7 @@ class SuspiciousValue(Rule):
         if script is None or not (script.training.trainers or script.training.configs):
             return
         for config in script.training.configs:
-            if config.class_names & TRL_CONFIGS and not has_own_checks(script, config.class_names, config.call.callee):
+            if config.class_names & TRL_CONFIGS and not has_own_checks(script, config.class_names, config.kind):
                 yield from self._short(config)
         for use in trainer_uses(script):
             if use.config is not None and use.config.class_names & ARGUMENTS:

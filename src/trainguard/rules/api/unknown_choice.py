@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 
 from trainguard.facts.api import ApiFacts
@@ -16,6 +17,7 @@ from trainguard.libraries.api.query import Past
 from trainguard.libraries.api.records import Literals, Parameter
 from trainguard.libraries.api.signatures import Signatures
 from trainguard.rules.api._arguments import defining_library, place
+from trainguard.rules.api._choice_checks import checked, is_certain, place_of_text
 from trainguard.rules.api._reading import api_calls, api_lines
 from trainguard.rules.api._wording import history, joined, pin, release
 from trainguard.rules.base import Example, Rule, Subject
@@ -109,6 +111,11 @@ class UnknownChoice(Rule):
         seen: set[tuple[Location, str]] = set()
         for bound in calls.calls:
             for given, parameter in _judged(calls, bound):
+                if parameter.choices is None and place(given) not in seen:
+                    found = self._checked_elsewhere(subject.api, calls, bound, given)
+                    if found is not None:
+                        seen.add(place(given))
+                        yield found
                 if parameter.choices is None or _takes_several(parameter) or place(given) in seen:
                     continue
                 value = _refused(given.value, parameter.choices)
@@ -137,6 +144,21 @@ class UnknownChoice(Rule):
         value = _refused(given.value, parameter.choices or ()) or ""
         node = given.keyword.value if given.keyword is not None else None
         literal = calls.location(node) if isinstance(node, ast.Constant) and node.value == value else None
+        return self._unknown(api, f"{given.name} of {target.name}()", target, parameter, value, given.where, literal)
+
+    def _checked_elsewhere(self, api: ApiFacts, calls: ApiCalls, bound: BoundCall, given: Given) -> Finding | None:
+        """What an option is given that the library refuses later than the declaration could tell."""
+        target, script = bound.targets[0], calls.script
+        known = checked(api.signatures, target.path, given.name)
+        value = known.refused(given.value) if known is not None else None
+        parameter = target.signature.parameter(given.name)
+        if known is None or value is None or parameter is None or not is_certain(script, bound, given, known.known):
+            return None
+        if calls.guarded(given.keyword or bound.call.node, "value"):
+            return None
+        node = place_of_text(given.keyword.value if given.keyword is not None else None, value)
+        literal = calls.location(node) if node is not None else None
+        parameter = replace(parameter, choices=known.choices)
         return self._unknown(api, f"{given.name} of {target.name}()", target, parameter, value, given.where, literal)
 
     def _unknown(
@@ -232,8 +254,12 @@ def _past(signatures: Signatures, path: str, argument: str, value: str, library:
     interfaces = signatures.interfaces
 
     def has(version: str) -> bool:
-        signature = Signatures(interfaces.at(library, version)).of(path)
+        there = Signatures(interfaces.at(library, version))
+        signature = there.of(path)
         parameter = signature.parameter(argument) if signature is not None else None
-        return parameter is not None and value in (parameter.choices or ())
+        if parameter is not None and parameter.choices is not None:
+            return value in parameter.choices
+        known = checked(there, path, argument) if parameter is not None else None
+        return known is not None and value in known.choices
 
     return interfaces.timeline(library, has)
