@@ -37,7 +37,9 @@ _KINDS = ("positional only", "positional or keyword", "*", "keyword only", "**")
 # Stand-ins that do not say so: `*args, **kwargs`, and ImportError when called (huggingface_hub 0.20 to 2.4).
 _STAND_INS = {"huggingface_hub.WebhooksServer": "gradio"}
 # What the lazy table lists among the stand-ins where a backend is missing, and only there.
-_WITH_STAND_INS = {"transformers.DummyObject"}
+_WITH_STAND_INS = {"transformers.DummyObject", "transformers.requires_backends"}
+# What a `with` at the top level of a module has left there, which is nobody's interface.
+_LEFT_OVER = {"transformers.utils.hub.f"}
 
 
 @dataclass(slots=True)
@@ -135,7 +137,7 @@ def compare(lines: Iterable[dict[str, Any]], index: Any) -> dict[str, Tally]:
             tally.names += len(line["names"])
             for name in line["names"]:
                 path = f"{line['path']}.{name}"
-                if path not in _WITH_STAND_INS and isinstance(interfaces.find(path), Missing):
+                if path not in _WITH_STAND_INS | _LEFT_OVER and isinstance(interfaces.find(path), Missing):
                     tally.differences.append(f"{path}: is there at run time, missing in the index")
         elif line["what"] == "callable":
             told = signatures.of(line["path"])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command("rules", short_help="List the rules.")
 @click.argument("words", metavar="[TEXT]...", nargs=-1)
-@click.option("--area", metavar="AREA", help="Only this area: job, python, security.")
+@click.option("--area", metavar="AREA", help="Only this area: api, job, python, security.")
 @click.option("--severity", type=click.Choice(SEVERITIES), help="Only this severity.")
 @click.option(
     "--format", "output_format", type=click.Choice(("text", "json")), default="text", help="A table, or JSON."
