@@ -13,17 +13,14 @@ from trainguard.libraries.api.query import Past
 from trainguard.rules.api._arguments import (
     Successor,
     line_past,
-    noticed,
     past_of,
     place,
     rename,
-    stands_for,
     successor,
-    was_taken,
 )
 from trainguard.rules.api._overrides import Lacking, lacking
 from trainguard.rules.api._reading import api_calls, api_lines
-from trainguard.rules.api._replacements import ANNOUNCED
+from trainguard.rules.api._refusals import is_refused
 from trainguard.rules.api._wording import history, joined, pin, release
 from trainguard.rules.base import Example, Rule, Subject
 
@@ -239,7 +236,7 @@ class UnknownArgument(Rule):
         seen: set[tuple[Location, str]] = set()
         for bound in calls.calls:
             for given in calls.given(bound):
-                if place(given) in seen or not _is_refused(calls, bound, given):
+                if place(given) in seen or not is_refused(calls, bound, given):
                     continue
                 if calls.guarded(given.keyword or bound.call.node, "call"):
                     continue
@@ -369,27 +366,6 @@ class UnknownArgument(Rule):
                 "since": passed.since,
             },
         )
-
-
-def _is_refused(calls: ApiCalls, bound: BoundCall, given: Given) -> bool:
-    """Whether none of the callees takes the argument."""
-    if not any(target.accepts(given.name) for target in bound.targets):
-        return True
-    return len(bound.targets) == 1 and _is_taken_out(calls, bound.targets[0], given.name)
-
-
-def _is_taken_out(calls: ApiCalls, target: Target, argument: str) -> bool:
-    """Whether a callee that takes any keyword has announced that it would take this one no longer, and does not."""
-    if not target.signature.is_open or argument in target.own_fields or target.signature.names(argument):
-        return False
-    path = stands_for(target)
-    signature = calls.signatures.of(path)
-    if signature is None or signature.names(argument):
-        return False
-    if not was_taken(calls.signatures, path, argument):
-        return False
-    past = calls.signatures.past(path, argument)
-    return argument in ANNOUNCED or noticed(calls.signatures, path, argument, past) is not None
 
 
 def _library(target: Target, past: Past) -> str:
