@@ -24,7 +24,7 @@ import json
 import weakref
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,13 +52,24 @@ class Library:
     releases: tuple[Release, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Span:
     """The releases `first` to `last` (positions in the library's list) in which a definition is the same."""
 
-    first: int
-    last: int
-    atoms: tuple[Atom, ...]
+    __slots__ = ("_atoms", "_runs", "_table", "first", "last")
+
+    def __init__(self, first: int, last: int, table: Sequence[Atom], runs: str) -> None:
+        self.first = first
+        self.last = last
+        self._table = table
+        self._runs = runs
+        self._atoms: tuple[Atom, ...] | None = None
+
+    @property
+    def atoms(self) -> tuple[Atom, ...]:
+        """The definition; put together when asked for, since a check asks for one release of many."""
+        if self._atoms is None:
+            self._atoms = tuple(self._table[number] for number in numbers(self._runs))
+        return self._atoms
 
 
 class Store:
@@ -130,7 +141,7 @@ class Store:
         if line is None:
             return ()
         atoms, rows = json.loads(line)
-        return tuple(Span(first, last, tuple(atoms[number] for number in numbers(text))) for first, last, text in rows)
+        return tuple(Span(first, last, atoms, text) for first, last, text in rows)
 
     def _line(self, key: str) -> str | None:
         block = bisect_right(self._firsts, key) - 1
