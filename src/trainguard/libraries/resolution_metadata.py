@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Literal, TypeAlias
 
-from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
@@ -98,6 +97,8 @@ def marker_holds(marker: str, extra: str, python: str) -> bool:
     plain = re.fullmatch(r"extra\s*==\s*['\"]([^'\"]*)['\"]", marker)
     if plain is not None:
         return canonical(plain[1]) == extra
+    from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName  # 10 ms that few requirements need
+
     environment = {
         "implementation_name": "cpython", "implementation_version": python, "os_name": "posix",
         "platform_machine": "x86_64", "platform_python_implementation": "CPython", "platform_release": "",
