@@ -81,6 +81,10 @@ class Index:
         store, number = place
         return next((span for span in store.spans(key) if span.first <= number <= span.last), None)
 
+    def mentions(self, library: str, path: str, word: str) -> bool:
+        """Whether any release's definition of `path` has a name or text that is `word`; much cheaper than to look."""
+        return any(store.mentions(path, word) for store in self._stores if library in store.names)
+
     def name(self, library: str, version: str, module: str, name: str) -> str | None:
         """Where a module has a name from, empty if it defines it; None if it has no such name."""
         span = self._span(library, version, module)

@@ -130,6 +130,11 @@ class Store:
             self._libraries[name] = Library(name, distribution, releases)
         return self._libraries[name]
 
+    def mentions(self, key: str, word: str) -> bool:
+        """Whether any release's definition of a key has a name or text that is `word`."""
+        line = self._line(key)
+        return line is not None and f'"{word}"' in line
+
     def spans(self, key: str) -> tuple[Span, ...]:
         """The history of a key, oldest first; empty if no release has it."""
         if key not in self._spans:

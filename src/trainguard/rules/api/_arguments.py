@@ -11,7 +11,7 @@ from trainguard.facts.api_calls_binding import MODEL_FROM_PRETRAINED, Target
 from trainguard.facts.api_calls_lines import OptionLine
 from trainguard.findings import Edit, Fix, Location
 from trainguard.libraries.api.query import Found, Past
-from trainguard.libraries.api.records import Class, Deprecation
+from trainguard.libraries.api.records import Class, Deprecation, Function
 from trainguard.libraries.api.signatures import Signature, Signatures
 from trainguard.rules.api._replacements import ARGUMENTS
 
@@ -108,6 +108,13 @@ def was_taken(signatures: Signatures, path: str, argument: str) -> bool:
     """
     library = path.partition(".")[0]
     interfaces = signatures.interfaces
+    found = interfaces.find(path)
+    if isinstance(found, Found) and isinstance(found.definition, Function):
+        named = interfaces.index.mentions(found.library, found.path, argument)
+    else:
+        named = True
+    if not named:
+        return False
     versions = interfaces.index.versions(library)
     here = versions.index(interfaces.versions[library])
     near = {here - 1, here - 2, here - 4}
