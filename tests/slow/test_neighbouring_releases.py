@@ -95,5 +95,5 @@ def test_what_went_away_is_found(library: str) -> None:
                 missed.append(f"{library} {old} -> {new}: {change.kind} {change.path} {change.argument}")
     print(library, dict(counts), *missed[:40], sep="\n")
     judged = counts["found"] + len(missed)
-    assert counts["all"] > 20
+    assert counts["all"] >= 5
     assert counts["found"] / judged > 0.95, "\n".join(missed[:40])

@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import weakref
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -87,6 +87,7 @@ class Store:
         self._offsets: list[int] | None = None
         self._start = start
         self._blocks: dict[int, str] = {}
+        self._keys: dict[int, list[str]] = {}
         self._spans: dict[str, tuple[Span, ...]] = {}
 
     @classmethod
@@ -176,11 +177,14 @@ class Store:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """All keys that begin with `prefix`, sorted. Reads every block that may hold one."""
-        first = max(bisect_right(self._firsts, prefix) - 1, 0)
-        for number in range(first, len(self._firsts)):
-            if number > first and self._firsts[number][: len(prefix)] > prefix:
-                return
-            for line in self._block(number).split("\n"):
-                key = line.partition("\t")[0]
-                if key.startswith(prefix) and key:
-                    yield key
+        for number in range(max(bisect_right(self._firsts, prefix) - 1, 0), len(self._firsts)):
+            keys = self._keys_of(number)
+            for key in keys[bisect_left(keys, prefix) :]:
+                if not key.startswith(prefix):
+                    return
+                yield key
+
+    def _keys_of(self, number: int) -> list[str]:
+        if number not in self._keys:
+            self._keys[number] = [line.partition("\t")[0] for line in self._block(number)[1:-1].split("\n")]
+        return self._keys[number]
