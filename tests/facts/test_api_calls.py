@@ -42,7 +42,7 @@ def fields(text: str) -> tuple[Parameter, ...]:
 
 
 def transformers(version: str, definitions: dict[str, Definition]) -> Interface:
-    return Interface(library="transformers", release=Release(version=version), definitions=definitions)
+    return Interface(package="transformers", release=Release(version=version), definitions=definitions)
 
 
 def release(version: str) -> Interface:

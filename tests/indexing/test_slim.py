@@ -10,7 +10,7 @@ MODEL = "transformers.models.llama.modeling_llama"
 
 
 def slimmed(definitions: dict[str, object]) -> dict[str, object]:
-    interface = Interface(library="transformers", release=Release(version="5.0.0"), definitions=definitions)  # type: ignore[arg-type]
+    interface = Interface(package="transformers", release=Release(version="5.0.0"), definitions=definitions)  # type: ignore[arg-type]
     return dict(slim(interface).definitions)
 
 

@@ -100,7 +100,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     for name, versions in releases.items():
         history = LibraryHistory(name, name)
         for version, definitions in versions.items():
-            history.add(Interface(library=name, release=Release(version=version), definitions=definitions))
+            history.add(Interface(package=name, release=Release(version=version), definitions=definitions))
         histories.append(history)
     path: Path = tmp_path_factory.mktemp("index") / "index.bin"
     write(path, histories)
@@ -191,7 +191,7 @@ def test_a_dataclass_that_takes_more_when_it_is_finished_is_open(index: Index) -
 def test_a_removed_argument_has_a_past_and_a_successor(index: Index) -> None:
     known = signatures(index, "2.0")
     past = known.past("top.Config", "evaluation")
-    assert (past.library, past.last, past.gone) == ("base", "1.1", "2.0")
+    assert (past.package, past.last, past.gone) == ("base", "1.1", "2.0")
     notice = known.successor("top.Config", "evaluation", past)
     assert notice is not None
     assert (notice.new, notice.same) == ("eval", True)

@@ -56,7 +56,7 @@ DEFINITIONS: dict[str, Definition] = {
 
 
 def interface(version: str, definitions: dict[str, Definition], **more: object) -> Interface:
-    return Interface(library="lib", release=Release(version=version, **more), definitions=definitions)  # type: ignore[arg-type]
+    return Interface(package="lib", release=Release(version=version, **more), definitions=definitions)  # type: ignore[arg-type]
 
 
 def written(path: Path, interfaces: list[Interface]) -> Index:

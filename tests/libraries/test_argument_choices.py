@@ -24,7 +24,7 @@ class Case:
 
     argument: str
     script: str
-    library: str
+    package: str
     release: str
     good: tuple[str, ...]
     bad: tuple[str, ...]
@@ -78,16 +78,16 @@ def found(script: str, requirement: str) -> list[Finding]:
     return [finding for finding in run_preflight_checks(job) if finding.code == "API005"]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.argument}-{case.library}-{case.release}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.argument}-{case.package}-{case.release}")
 def test_what_is_not_accepted_is_found_and_the_rest_is_not(case: Case) -> None:
-    requirement = f"{case.library}=={case.release}"
+    requirement = f"{case.package}=={case.release}"
     for value in case.good:
         assert found(case.script.format(f"{case.argument}={value}"), requirement) == [], value
     for value in case.bad:
         (finding,) = found(case.script.format(f"{case.argument}={value}"), requirement)
         assert f"{case.argument} of " in finding.message
         if case.before:
-            assert found(case.script.format(f"{case.argument}={value}"), f"{case.library}=={case.before}") == []
+            assert found(case.script.format(f"{case.argument}={value}"), f"{case.package}=={case.before}") == []
 
 
 def test_every_entry_has_a_case() -> None:

@@ -91,7 +91,7 @@ def _add(distribution: str, interface: Interface) -> str:
     path = user_index()
     add(path, distribution, [interface], replace=True)
     count = len(interface.definitions)
-    return f"{interface.library} {interface.release.version}: {count:,} definitions added to {path}\n"
+    return f"{interface.package} {interface.release.version}: {count:,} definitions added to {path}\n"
 
 
 def _of_wheel(path: Path, name: str, version: str | None, library: str | None, *, date: str = "") -> Interface:

@@ -114,7 +114,7 @@ def _since(signatures: Signatures, symbol: str, argument: str) -> str | None:
 
 
 def _missing_words(interfaces: Interfaces, missing: Any, symbol: str) -> str:
-    words = f"{symbol} is not in {missing.library} {interfaces.versions[missing.library]}"
+    words = f"{symbol} is not in {missing.package} {interfaces.versions[missing.package]}"
     past = interfaces.past(missing)
     if past.last is not None:
         words += f"; {past.last} had it, {past.gone} took it away"

@@ -215,7 +215,7 @@ class ApiCalls:
         for node, scope in self._resolver.structure.scopes.items():
             if not isinstance(node, ast.ClassDef) or not node.bases or scope not in self._resolver.live_scopes:
                 continue
-            base = self.binder.library_base(Class(node, scope))
+            base = self.binder.known_base(Class(node, scope))
             if base is None or not self._knows(base):
                 continue
             for method in node.body:

@@ -243,7 +243,7 @@ class Binder:
                 return own, []
         return None
 
-    def library_base(self, owner: Class) -> str | None:
+    def known_base(self, owner: Class) -> str | None:
         """The path of the library's class that a class of the script derives from, through others of the script."""
         last = list(self._line(owner))[-1]
         return last.path if isinstance(last, Symbol) else None

@@ -24,7 +24,7 @@ def histories(path: Path) -> dict[str, LibraryHistory]:
     store = Store.open(path)
     found = {}
     for name in store.names:
-        history = LibraryHistory(name, store.library(name).distribution)
+        history = LibraryHistory(name, store.package(name).distribution)
         history.continue_from(store)
         found[name] = history
     return found
@@ -39,7 +39,7 @@ def add(path: Path, distribution: str, interfaces: Iterable[Interface], *, repla
     added = []
     for interface in interfaces:
         version = interface.release.version
-        history = known.setdefault(interface.library, LibraryHistory(interface.library, distribution))
+        history = known.setdefault(interface.package, LibraryHistory(interface.package, distribution))
         if version in history.versions:
             if not replace:
                 continue

@@ -41,7 +41,7 @@ _KEEPING = frozenset(
     "model_validator root_validator validator wait_for_everyone is_documented_by".split()
 )
 _KEEPING_HEADS = ("torch.", "functools.", "typing.", "abc.", "contextlib.", "typing_extensions.")
-_CHANGING = frozenset({"torch.jit.script", "torch.library.custom_op", "functools.singledispatch"})
+_CHANGING = {"functools.singledispatch", *(f"torch.{name}" for name in ("jit.script", "library.custom_op"))}
 # transformers/utils/generic.py (since 4.46): other keywords are dropped with a warning instead of refused.
 _DROPPING = "filter_out_non_signature_kwargs"
 _SMOOTHING = "huggingface_hub.utils._validators.smoothly_deprecate_use_auth_token"
@@ -305,7 +305,7 @@ class Joiner:
     def _deprecation(self, raw: RawDeprecation) -> Deprecation:
         accepted = raw.get("accepted", True)
         removal = raw.get("removal", "")
-        if raw.get("raises") and self._scope.library == "transformers" and removal:
+        if raw.get("raises") and self._scope.package == "transformers" and removal:
             accepted = accepted and not _is_reached(self._release.version, removal)
         return Deprecation(
             name=raw["name"],

@@ -13,8 +13,8 @@ class Kept:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._folder = f"{scope.library}.models." if scope.library == "transformers" else None
-        self._auto = f"{scope.library}.models.auto."
+        self._folder = f"{scope.package}.models." if scope.package == "transformers" else None
+        self._auto = f"{scope.package}.models.auto."
         self._classes = self._exported() if self._folder else set()
 
     def _exported(self) -> set[str]:

@@ -29,7 +29,7 @@ def add_legacy_names(scope: Scope, definitions: dict[str, Definition]) -> None:
         if "TokenizerFast" in suffixes:
             folder = package.rpartition(".")[2].replace("_", "")
             for name in converted:
-                if package == scope.library or folder in name.lower():
+                if package == scope.package or folder in name.lower():
                     names.setdefault(name, "")
                     names.setdefault(f"{name}Fast", "")
         for alias, target in record.get("aliases", {}).items():

@@ -38,7 +38,7 @@ def read_interface(
     for name in sorted(skipped):
         definitions[name] = Module(getattr=True)
     add_legacy_names(scope, definitions)
-    return Interface(library=library, release=release, definitions=dict(sorted(definitions.items())))
+    return Interface(package=library, release=release, definitions=dict(sorted(definitions.items())))
 
 
 def _record(name: str, is_package: bool, text: str, cache: Cache | None) -> ModuleRecord:

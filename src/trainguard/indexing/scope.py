@@ -16,7 +16,7 @@ class Scope:
     def __init__(
         self, library: str, modules: Mapping[str, ModuleRecord], packages: set[str], skipped: set[str]
     ) -> None:
-        self.library = library
+        self.package = library
         self.modules = modules
         self.packages = packages
         self.skipped = skipped
@@ -131,7 +131,7 @@ class Scope:
         return self.canonical(source, depth + 1) or source
 
     def is_own(self, path: str) -> bool:
-        return path == self.library or path.startswith(f"{self.library}.")
+        return path == self.package or path.startswith(f"{self.package}.")
 
     def reference(self, module: str, reference: str) -> str | None:
         """The path of a dotted name in a module's scope, of builtins too; None where it cannot be told."""

@@ -105,7 +105,7 @@ class LibraryHistory:
 
     def continue_from(self, store: Store) -> None:
         """Takes all that a store holds of this library, so that newer releases can be added."""
-        self.releases = list(store.library(self.name).releases)
+        self.releases = list(store.package(self.name).releases)
         for mark in (".", "#", "!"):
             for key in store.keys(f"{self.name}{mark}"):
                 self._take(store, key)

@@ -24,9 +24,9 @@ REQUIRED = _Sentinel("REQUIRED")  # as a default: the fact says nothing where th
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """The releases of `library` for which a fact holds: from `since` to `until`, both included; empty for no limit."""
+    """The releases of `package` for which a fact holds: from `since` to `until`, both included; empty for no limit."""
 
-    library: str
+    package: str
     since: str = ""
     until: str = ""
 

@@ -197,7 +197,7 @@ def _disputed(problem: Problem, solution: Solution) -> dict[str, str]:
         asks = [ask for ask, _ in asked]
         newest = next(iter(anything.allowed(library, asks)), candidate)
         if newest.version != candidate.version and newest not in list(fitting.allowed(library, asks)):
-            for name in (library, *(by.library for _, by in asked if by is not None)):
+            for name in (library, *(by.package for _, by in asked if by is not None)):
                 found[name] = "installers differ in what they hold back here"
     return found
 
@@ -247,7 +247,7 @@ def _reachable(problem: Problem, libraries: Collection[str]) -> list[str]:
     for library in found:
         for release in (problem.releases[library][:1], problem.releases[library][-1:]):
             for each in release:
-                candidate = Candidate(key=canonical(library), library=library, version=each.version, release=each)
+                candidate = Candidate(key=canonical(library), package=library, version=each.version, release=each)
                 needs = (provider.libraries.get(wanted.name) for wanted in provider.needs(candidate))
                 found += [name for name in needs if name is not None and name not in found]
     return found

@@ -63,8 +63,8 @@ def _python_words(problem: Problem) -> tuple[str, list[str]]:
     provider, free = Provider(problem), Provider(anywhere)
     for wanted in problem.wanted:
         ask = next(provider.asks(wanted))
-        refused = [each for each in free.allowed(ask.library, [ask]) if each.release is not None]
-        if not refused or any(each.release is not None for each in provider.allowed(ask.library, [ask])):
+        refused = [each for each in free.allowed(ask.package, [ask]) if each.release is not None]
+        if not refused or any(each.release is not None for each in provider.allowed(ask.package, [ask])):
             continue
         oldest, newest = refused[-1], refused[0]
         assert oldest.release is not None
@@ -85,7 +85,7 @@ def _date_words(problem: Problem) -> tuple[str, list[str]]:
     later = Provider(replace(problem, latest=""))
     for wanted in problem.wanted:
         ask = next(later.asks(wanted))
-        refused = [each for each in later.allowed(ask.library, [ask]) if each.release is not None]
+        refused = [each for each in later.allowed(ask.package, [ask]) if each.release is not None]
         if refused and all(each.release is not None and each.release.date > problem.latest for each in refused):
             first = refused[-1]
             assert first.release is not None
@@ -114,11 +114,11 @@ def _pair_words(problem: Problem) -> tuple[str, list[str]] | None:
 def _demand_words(problem: Problem, asker: Wanted, asked: Wanted) -> tuple[str, list[str]] | None:
     provider = Provider(problem)
     of_asker, of_asked = next(provider.asks(asker)), next(provider.asks(asked))
-    takers = list(provider.allowed(of_asker.library, [of_asker]))
+    takers = list(provider.allowed(of_asker.package, [of_asker]))
     if not takers or any(_goes_with(provider, taker, of_asked) for taker in takers):
         return None
-    demands = {each.wanted.specifier for taker in takers for each in _demands(provider, taker, of_asked.library)}
-    demand = next(_demands(provider, takers[0], of_asked.library)).wanted
+    demands = {each.wanted.specifier for taker in takers for each in _demands(provider, taker, of_asked.package)}
+    demand = next(_demands(provider, takers[0], of_asked.package)).wanted
     needs = f"{asked.name}{demand.specifier}"
     source = "its own metadata" if len(takers) == 1 else "in all these releases"
     if len(demands) > 1:
@@ -134,13 +134,13 @@ def _demand_words(problem: Problem, asker: Wanted, asked: Wanted) -> tuple[str, 
 
 def _demands(provider: Provider, candidate: Candidate, library: str) -> Iterator[Ask]:
     for wanted in provider.needs(candidate):
-        yield from (ask for ask in provider.asks(wanted) if ask.library == library)
+        yield from (ask for ask in provider.asks(wanted) if ask.package == library)
 
 
 def _goes_with(provider: Provider, candidate: Candidate, asked: Ask) -> bool:
     """Whether a release takes any of the releases that `asked` takes."""
-    demands = list(_demands(provider, candidate, asked.library))
-    return next(iter(provider.allowed(asked.library, [asked, *demands])), None) is not None
+    demands = list(_demands(provider, candidate, asked.package))
+    return next(iter(provider.allowed(asked.package, [asked, *demands])), None) is not None
 
 
 def _other_releases(problem: Problem, asker: Wanted, asked: Wanted) -> Iterator[str]:
@@ -148,8 +148,8 @@ def _other_releases(problem: Problem, asker: Wanted, asked: Wanted) -> Iterator[
     provider = Provider(problem)
     anyhow = Wanted(name=asker.name, text=asker.name)
     of_anyhow, of_asker, of_asked = (next(provider.asks(each)) for each in (anyhow, asker, asked))
-    newest_first = list(provider.allowed(of_anyhow.library, [of_anyhow]))
-    allowed = [each.version for each in provider.allowed(of_asker.library, [of_asker])]
+    newest_first = list(provider.allowed(of_anyhow.package, [of_anyhow]))
+    allowed = [each.version for each in provider.allowed(of_asker.package, [of_asker])]
     lowest = version(allowed[0]) if allowed else None
     if lowest is None:
         return

@@ -43,7 +43,7 @@ class Candidate:
     """
 
     key: str
-    library: str
+    package: str
     version: str
     release: Release | None = None
     outside: Outside | None = None
@@ -52,7 +52,7 @@ class Candidate:
     @property
     def text(self) -> str:
         around = f" or {self.outside}" if self.outside is not None else ""
-        return f"{self.library.replace('_', '-')} {self.version}".strip() + around
+        return f"{self.package.replace('_', '-')} {self.version}".strip() + around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Ask:
     """A requirement on an indexed library. `same` binds a release's extra to that very release."""
 
     key: str
-    library: str
+    package: str
     wanted: Wanted
     same: Candidate | None = None
 
@@ -127,12 +127,12 @@ def solve(problem: Problem) -> Solution | Failure | None:
         return Failure(causes=[(cause.requirement, cause.parent) for cause in impossible.causes])
     except ResolutionTooDeep:
         return None
-    chosen = {candidate.library: candidate for key, candidate in result.mapping.items() if not candidate.extra}
+    chosen = {candidate.package: candidate for key, candidate in result.mapping.items() if not candidate.extra}
     asked: dict[str, list[tuple[Ask, Candidate | None]]] = {library: [] for library in chosen}
     for criterion in result.criteria.values():
         for information in criterion.information:
             if information.requirement.same is None:
-                asked.setdefault(information.requirement.library, []).append(
+                asked.setdefault(information.requirement.package, []).append(
                     (information.requirement, information.parent)
                 )
     return Solution(chosen=chosen, asked=asked)
@@ -153,7 +153,7 @@ class Provider(AbstractProvider[Ask, Candidate, str]):
         self._own: dict[str, list[Ask]] = {}
         for wanted in problem.wanted if pruning else ():
             for ask in self.asks(wanted):
-                self._own.setdefault(ask.library, []).append(ask)
+                self._own.setdefault(ask.package, []).append(ask)
 
     def asks(self, wanted: Wanted) -> Iterator[Ask]:
         """The requirement as resolvelib sees it: one for each extra, as pip has it, or one for the library alone."""
@@ -161,7 +161,7 @@ class Provider(AbstractProvider[Ask, Candidate, str]):
         if library is None:
             return
         for extra in sorted(wanted.extras) or ("",):
-            yield Ask(key=f"{wanted.name}[{extra}]" if extra else wanted.name, library=library, wanted=wanted)
+            yield Ask(key=f"{wanted.name}[{extra}]" if extra else wanted.name, package=library, wanted=wanted)
 
     def allowed(self, library: str, asks: Sequence[Ask]) -> Iterable[Candidate]:
         """The releases that meet `asks`, in the order in which they are tried."""
@@ -175,7 +175,7 @@ class Provider(AbstractProvider[Ask, Candidate, str]):
     def _search(self, library: str, asks: Sequence[Ask]) -> Iterator[Candidate]:
         problem, name = self.problem, canonical(library)
         if library in problem.unreadable:
-            yield Candidate(key=name, library=library, version="")
+            yield Candidate(key=name, package=library, version="")
             return
         if problem.wild:
             yield from (
@@ -190,7 +190,7 @@ class Provider(AbstractProvider[Ask, Candidate, str]):
                 continue
             if not self._usable(release):
                 continue
-            candidate = Candidate(key=name, library=library, version=release.version, release=release)
+            candidate = Candidate(key=name, package=library, version=release.version, release=release)
             if all(ask.takes(candidate) for ask in asks) and self._viable(candidate):
                 found = True
                 yield candidate
@@ -210,8 +210,8 @@ class Provider(AbstractProvider[Ask, Candidate, str]):
             if beside and not library and disjoint(beside, wanted.specifier):
                 return False
             if own := self._own.get(library, ()):
-                asks = [*own, Ask(key=wanted.name, library=library, wanted=wanted)]
-                if library != candidate.library and next(iter(self._plain.allowed(library, asks)), None) is None:
+                asks = [*own, Ask(key=wanted.name, package=library, wanted=wanted)]
+                if library != candidate.package and next(iter(self._plain.allowed(library, asks)), None) is None:
                     return False
         return True
 
@@ -243,7 +243,7 @@ class Provider(AbstractProvider[Ask, Candidate, str]):
         if not missed or not releases:
             return
         exact = next((exact for ask in missed if (exact := ask.wanted.exact) is not None), None)
-        candidates = [Candidate(key=canonical(library), library=library, version=exact)] if exact is not None else []
+        candidates = [Candidate(key=canonical(library), package=library, version=exact)] if exact is not None else []
         candidates = candidates or list(self._outside(library))
         yield from (each for each in candidates if all(ask.takes(each) for ask in asks))
 
@@ -254,8 +254,8 @@ class Provider(AbstractProvider[Ask, Candidate, str]):
         name = canonical(library)
         newest, oldest = releases[-1], releases[0]
         if self._usable(replace(newest, date="")) and not (self.problem.latest and newest.date > self.problem.latest):
-            yield Candidate(key=name, library=library, version=newest.version, outside="newer")
-        yield Candidate(key=name, library=library, version=oldest.version, outside="older")
+            yield Candidate(key=name, package=library, version=newest.version, outside="newer")
+        yield Candidate(key=name, package=library, version=oldest.version, outside="older")
 
     # -- what resolvelib asks --------------------------------------------------------------------
 
@@ -317,14 +317,14 @@ class Provider(AbstractProvider[Ask, Candidate, str]):
         base = candidate.key.partition("[")[0]
         if candidate.extra:
             wanted = Wanted(name=base, text=candidate.text)
-            yield Ask(key=base, library=candidate.library, wanted=wanted, same=replace(candidate, key=base, extra=""))
+            yield Ask(key=base, package=candidate.package, wanted=wanted, same=replace(candidate, key=base, extra=""))
         if self.problem.dependencies:
             for needed in self.needs(candidate):
                 yield from self.asks(needed)
 
     def needs(self, candidate: Candidate) -> Iterator[Wanted]:
         """What a release needs; of releases outside the index, what they cannot but need."""
-        releases = self.problem.releases[candidate.library]
+        releases = self.problem.releases[candidate.package]
         release = candidate.release
         if candidate.outside is not None:
             release = releases[-1] if candidate.outside == "newer" else releases[0]

@@ -36,7 +36,7 @@ class Index:
 
     def releases(self, library: str) -> tuple[Release, ...]:
         """All releases of a library, oldest first; none if it is unknown."""
-        return tuple(store.library(library).releases[at] for store, at in self._versions(library).values())
+        return tuple(store.package(library).releases[at] for store, at in self._versions(library).values())
 
     def versions(self, library: str) -> tuple[str, ...]:
         """The versions of all releases, oldest first."""
@@ -44,7 +44,7 @@ class Index:
 
     def distribution(self, library: str) -> str:
         """The name under which a library is installed. Raises KeyError if it is unknown."""
-        return next(store.library(library).distribution for store in self._stores if library in store.names)
+        return next(store.package(library).distribution for store in self._stores if library in store.names)
 
     def own_releases(self, library: str) -> int:
         """How many of a library's releases the user has added."""
@@ -54,7 +54,7 @@ class Index:
         if library not in self._places:
             found: dict[str, tuple[Store, int]] = {}
             for store in self._stores:
-                releases = store.library(library).releases if library in store.names else ()
+                releases = store.package(library).releases if library in store.names else ()
                 for number, release in enumerate(releases):
                     found.setdefault(release.version, (store, number))
             several = sum(library in store.names for store in self._stores) > 1

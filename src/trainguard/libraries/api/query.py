@@ -28,7 +28,7 @@ class Found:
     definition: Definition
 
     @property
-    def library(self) -> str:
+    def package(self) -> str:
         return self.path.partition(".")[0]
 
 
@@ -40,7 +40,7 @@ class Missing:
     name: str
 
     @property
-    def library(self) -> str:
+    def package(self) -> str:
         return self.owner.partition(".")[0]
 
 
@@ -52,7 +52,7 @@ class Past:
     newer release that has it. Each None if there is none.
     """
 
-    library: str
+    package: str
     version: str
     last: str | None = None
     gone: str | None = None
@@ -176,7 +176,7 @@ class Interfaces:
         for ancestor in line:
             assert isinstance(ancestor.definition, Class)
             definition = self.index.definition(
-                ancestor.library, self.versions[ancestor.library], f"{ancestor.path}.{name}"
+                ancestor.package, self.versions[ancestor.package], f"{ancestor.path}.{name}"
             )
             if definition is not None:
                 return Found(f"{ancestor.path}.{name}", definition)
@@ -191,7 +191,7 @@ class Interfaces:
 
     def past(self, missing: Missing) -> Past:
         """In which other releases the missing name is there."""
-        library = missing.library
+        library = missing.package
 
         def has(version: str) -> bool:
             other = self.at(library, version)
@@ -214,7 +214,7 @@ class Interfaces:
 
     def moved(self, missing: Missing) -> str | None:
         """The shortest public path by which this version has something of that name, None if it has none."""
-        library = missing.library
+        library = missing.package
         found = []
         for module in self.index.places(library, self.versions[library], missing.name):
             path = f"{module}.{missing.name}"
@@ -230,7 +230,7 @@ class Interfaces:
 
     def similar(self, missing: Missing) -> str | None:
         """A name of the same owner that is spelled almost so."""
-        library, version = missing.library, self.versions[missing.library]
+        library, version = missing.package, self.versions[missing.package]
         names = [name for name in self.index.names(library, version, missing.owner) if not name.startswith("_")]
         if not names:
             names = [name for name in self.members(missing.owner) if not name.startswith("_")]
@@ -248,8 +248,8 @@ class Interfaces:
     def method(self, line: tuple[Found, ...], name: str) -> tuple[int, Function] | None:
         """The first of `line` that writes the method `name`: its place in the line, and the method."""
         for place, ancestor in enumerate(line):
-            version = self.versions[ancestor.library]
-            found = self.index.definition(ancestor.library, version, f"{ancestor.path}.{name}")
+            version = self.versions[ancestor.package]
+            found = self.index.definition(ancestor.package, version, f"{ancestor.path}.{name}")
             if isinstance(found, Function):
                 return place, found
         return None

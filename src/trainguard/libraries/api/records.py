@@ -140,6 +140,6 @@ class Release:
 class Interface:
     """All that one release defines, by path."""
 
-    library: str
+    package: str
     release: Release
     definitions: Mapping[str, Definition]

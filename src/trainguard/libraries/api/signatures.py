@@ -145,8 +145,8 @@ class Signatures:
 
     def _written(self, line: tuple[Found, ...], place: int, name: str, depth: int) -> Signature | None:
         path = f"{line[place].path}.{name}"
-        version = self.interfaces.versions[line[place].library]
-        function = self.interfaces.index.definition(line[place].library, version, path)
+        version = self.interfaces.versions[line[place].package]
+        function = self.interfaces.index.definition(line[place].package, version, path)
         if not isinstance(function, Function) or function.dynamic:
             return None
         made = self._function(path, function, line, place, depth)
@@ -237,7 +237,7 @@ class Signatures:
         """In which other releases the callable takes a keyword by name: of its own library, else of its bases'."""
         interfaces = self.interfaces
         own = path.partition(".")[0]
-        bases = {found.library for found in interfaces.known_line(path)[0]} - {own}
+        bases = {found.package for found in interfaces.known_line(path)[0]} - {own}
         for library in [own, *sorted(bases)]:
 
             def has(version: str, library: str = library) -> bool:
@@ -252,10 +252,10 @@ class Signatures:
     def successor(self, path: str, argument: str, past: Past) -> Deprecation | None:
         """What the last release that took a keyword said of its new spelling, or an older one did."""
         interfaces = self.interfaces
-        versions = interfaces.index.versions(past.library)
+        versions = interfaces.index.versions(past.package)
         newest = versions.index(past.last) if past.last is not None else -1
         for version in reversed(versions[: newest + 1]):
-            known = Signatures(interfaces.at(past.library, version)).of(path)
+            known = Signatures(interfaces.at(past.package, version)).of(path)
             if known is None or not known.names(argument):
                 return None
             notice = known.notice(argument)

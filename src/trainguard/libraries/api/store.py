@@ -113,7 +113,7 @@ class Store:
         """The import names of the libraries."""
         return tuple(self._head["libraries"])
 
-    def library(self, name: str) -> Library:
+    def package(self, name: str) -> Library:
         """One library. Raises KeyError if the store does not know it."""
         if name not in self._libraries:
             distribution, rows = self._head["libraries"][name]

@@ -63,7 +63,7 @@ def defining_library(signatures: Signatures, target: Target, name: str) -> str:
             fields = (field.name for field in definition.fields)
             notices = (notice.name for notice in definition.deprecations)
             if name in (*fields, *notices):
-                return found.library
+                return found.package
     return (target.signature.path or target.path).partition(".")[0]
 
 
@@ -110,7 +110,7 @@ def was_taken(signatures: Signatures, path: str, argument: str) -> bool:
     interfaces = signatures.interfaces
     found = interfaces.find(path)
     if isinstance(found, Found) and isinstance(found.definition, Function):
-        named = interfaces.index.mentions(found.library, found.path, argument)
+        named = interfaces.index.mentions(found.package, found.path, argument)
     else:
         named = True
     if not named:
@@ -130,7 +130,7 @@ def noticed(signatures: Signatures, path: str, argument: str, past: Past) -> Dep
     """What the last release that took an argument said of its going away."""
     if past.last is None:
         return None
-    old = Signatures(signatures.interfaces.at(past.library, past.last)).of(path)
+    old = Signatures(signatures.interfaces.at(past.package, past.last)).of(path)
     return old.notice(argument) if old is not None else None
 
 
@@ -138,7 +138,7 @@ def refused_later(signatures: Signatures, path: str, argument: str) -> str | Non
     """The first newer release that does not take an argument any more; None if all that are known do."""
     library = path.partition(".")[0]
     interfaces = signatures.interfaces
-    for owner in (library, *({found.library for found in interfaces.known_line(path)[0]} - {library})):
+    for owner in (library, *({found.package for found in interfaces.known_line(path)[0]} - {library})):
         versions = interfaces.index.versions(owner)
         here = versions.index(interfaces.versions[owner])
         # The newest tells whether any does; only then is it worth looking for the first.

@@ -57,7 +57,7 @@ def checked(signatures: Signatures, path: str, argument: str) -> Checked | None:
         fields = (at for at in line if isinstance(at.definition, Class) and _has_field(at.definition, argument))
         owner = next(fields, found)
     known = choices_for(owner.path, argument)
-    version = interfaces.versions.get(owner.library)
+    version = interfaces.versions.get(owner.package)
     return Checked(known, version) if known is not None and version is not None else None
 
 

@@ -211,7 +211,7 @@ def version_of(subject: Subject, library: str) -> str | None:
 
 def holds_for(since: Since, subject: Subject) -> bool:
     """Whether the installed release is one for which a fact is true; the newest release where it is not known."""
-    version = version_of(subject, since.library)
+    version = version_of(subject, since.package)
     if version is None:
         return not since.until
     return _is_between(since.since, version, since.until)

@@ -35,7 +35,7 @@ def is_pinned(api: ApiFacts, library: str) -> bool:
 
 def history(past: Past, what: str = "it") -> str:
     """In which releases something was, or will be."""
-    name = distribution(past.library)
+    name = distribution(past.package)
     if past.last is not None:
         return f"{what} is gone since {name} {past.gone} (last in {past.last})"
     return f"{what} comes with {name} {past.added}" if past.added is not None else ""
@@ -43,12 +43,12 @@ def history(past: Past, what: str = "it") -> str:
 
 def pin(api: ApiFacts, past: Past) -> str:
     """The requirement that brings back what is missing; empty where the job's own requirements are against it."""
-    name = distribution(past.library)
+    name = distribution(past.package)
     if past.last is not None:
         older = f"{name}<{past.gone}"
-        return older if api.allows(older, past.library) else ""
+        return older if api.allows(older, past.package) else ""
     newer = f"{name}>={past.added}"
-    return newer if past.added is not None and api.allows(newer, past.library, instead=True) else ""
+    return newer if past.added is not None and api.allows(newer, past.package, instead=True) else ""
 
 
 def joined(*parts: str) -> str:

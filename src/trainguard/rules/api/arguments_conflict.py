@@ -88,7 +88,7 @@ class ArgumentsConflict(Rule):
             return
         patched = any(name.partition(".")[0] == "unsloth" for name in _imported(script))
         for conflict, read, fallback in _questions(subject, script):
-            if patched and conflict.where.library == "trl":
+            if patched and conflict.where.package == "trl":
                 continue
             finding = self._judge(conflict, read, fallback)
             if finding is not None:

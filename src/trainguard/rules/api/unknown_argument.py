@@ -269,7 +269,7 @@ class UnknownArgument(Rule):
             evidence={
                 "callable": target.path,
                 "argument": given.name,
-                "library": past.library,
+                "library": past.package,
                 "version": past.version,
                 "last": past.last,
                 "gone": past.gone,
@@ -321,7 +321,7 @@ class UnknownArgument(Rule):
             evidence={
                 "callable": target.path,
                 "argument": option.name,
-                "library": past.library or target.path.partition(".")[0],
+                "library": past.package or target.path.partition(".")[0],
                 "last": past.last,
                 "gone": past.gone,
                 "added": past.added,
@@ -361,7 +361,7 @@ class UnknownArgument(Rule):
             evidence={
                 "callable": f"{override.base}.{override.name}",
                 "argument": passed.argument,
-                "library": past.library,
+                "library": past.package,
                 "version": past.version,
                 "since": passed.since,
             },
@@ -370,7 +370,7 @@ class UnknownArgument(Rule):
 
 def _library(target: Target, past: Past) -> str:
     """The library whose version decides: that of the history, else the one that defines the callable."""
-    return past.library if past else target.path.partition(".")[0]
+    return past.package if past else target.path.partition(".")[0]
 
 
 def _fix(bound: BoundCall, given: Given, new: Successor | None, similar: str | None, kept: str) -> Fix | None:

@@ -179,7 +179,7 @@ class UnknownChoice(Rule):
         kept = pin(api, past)
         shown = ", ".join(repr(choice) for choice in known[:_MOST_SHOWN]) + (", …" if len(known) > _MOST_SHOWN else "")
         message = joined(
-            f"{what} does not accept {value!r} in {release(api, past.library)}",
+            f"{what} does not accept {value!r} in {release(api, past.package)}",
             history(past),
             f"did you mean {similar!r}?" if similar is not None else f"it accepts {shown}",
             f"or pin {kept}" if kept else "",
@@ -194,7 +194,7 @@ class UnknownChoice(Rule):
                 "argument": parameter.name,
                 "value": value,
                 "choices": known,
-                "library": past.library,
+                "library": past.package,
                 "version": past.version,
             },
         )

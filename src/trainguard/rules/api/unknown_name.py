@@ -161,10 +161,10 @@ class UnknownName(Rule):
             advice = _Advice("", Fix(f"pin {kept}") if kept else None)
         shown = f"{missing.owner}.{missing.name}"
         is_module = use.path.startswith(f"{shown}.")
-        where = "" if missing.owner == missing.library or is_module else f" in {missing.owner}"
-        what = f"{release(api, missing.library)} has no {f'module {shown}' if is_module else missing.name}{where}"
+        where = "" if missing.owner == missing.package or is_module else f" in {missing.owner}"
+        what = f"{release(api, missing.package)} has no {f'module {shown}' if is_module else missing.name}{where}"
         if _is_of_class(calls, missing):
-            what = f"{missing.owner.rpartition('.')[2]} has no {missing.name} in {release(api, missing.library)}"
+            what = f"{missing.owner.rpartition('.')[2]} has no {missing.name} in {release(api, missing.package)}"
         yield self.finding(
             joined(
                 what,
@@ -176,8 +176,8 @@ class UnknownName(Rule):
             fix=advice.fix,
             evidence={
                 "name": shown,
-                "library": missing.library,
-                "version": calls.interfaces.version(missing.library),
+                "library": missing.package,
+                "version": calls.interfaces.version(missing.package),
                 "last": past.last,
                 "gone": past.gone,
                 "added": past.added,
@@ -198,13 +198,13 @@ def _advice(calls: ApiCalls, use: NameUse, missing: Missing, past: Past) -> _Adv
     interfaces = calls.interfaces
     if _is_of_class(calls, missing):
         return _member_advice(calls, use, missing, past)
-    hint = NAMES.get(f"{missing.library}.{missing.name}")
+    hint = NAMES.get(f"{missing.package}.{missing.name}")
     if hint is not None and hint.new and not isinstance(interfaces.find(hint.new), Found):
         hint = None
     if hint is None:
         name = use.path.rpartition(".")[2]
         sought = Missing(missing.owner, name)
-        places = interfaces.index.places(missing.library, interfaces.versions[missing.library], name)
+        places = interfaces.index.places(missing.package, interfaces.versions[missing.package], name)
         moved = interfaces.moved(sought) if len(places) <= _MAX_PLACES else None
         if moved is not None:
             edits: tuple[Edit, ...] = ()
@@ -248,8 +248,8 @@ def _is_meant(calls: ApiCalls, use: NameUse, missing: Missing) -> bool:
     if use.kind == "import":
         # `from datasets.hub import x` reads the module of that name, whatever else the package binds to it.
         module = use.path.rpartition(".")[0]
-        version = calls.interfaces.versions[missing.library]
-        is_module = isinstance(calls.interfaces.index.definition(missing.library, version, module), Module)
+        version = calls.interfaces.versions[missing.package]
+        is_module = isinstance(calls.interfaces.index.definition(missing.package, version, module), Module)
         return missing.owner == module or not is_module
     if f"{missing.owner}.{missing.name}" != use.path and use.path.rpartition(".")[2] != missing.name:
         return False
