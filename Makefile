@@ -11,11 +11,10 @@ export PIP_NO_INPUT := 1
 # What is imported is compiled then; compiling everything now takes longer than all the downloads.
 PIP_INSTALL = $(BIN)/python -m pip install -qq --no-compile --no-warn-conflicts --constraint constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
-# Installed without their dependencies: their scripts are read, never imported.
+# Installed without its dependencies: its scripts are read, never imported.
 READ_FOR_DEMO := trl
-READ_FOR_TESTS := transformers peft accelerate datasets huggingface_hub
 
-.PHONY: help demo test test-slow check lint types imports pages format docs bench bench-api quiet quiet-releases \
+.PHONY: help demo test test-slow check lint types imports pages format docs bench bench-api bench-data quiet quiet-releases \
   verify-index index fuzz clean
 .DEFAULT_GOAL := help
 
@@ -62,11 +61,14 @@ bench: $(VENV)/core.stamp ## time trainguard, also against torch-preflight; writ
 bench-api: $(VENV)/dev.stamp ## the API rules beside a type checker in full environments; writes docs/benchmarks.md
 	@$(BIN)/python benchmarks/api.py
 
+bench-data: $(VENV)/dev.stamp ## data and checkpoint checks beside other tools, at full size; writes docs/benchmarks.md
+	@$(BIN)/python benchmarks/data.py
+
 index: $(VENV)/dev.stamp ## add new releases of the training libraries to the index of interfaces (asks PyPI)
 	@$(BIN)/python scripts/build_api_index.py
 
-verify-index: $(VENV)/verify.stamp ## compare the index with inspect.signature in an environment with the libraries
-	@$(VENV)/verify/bin/python scripts/verify_index.py
+verify-index: $(VENV)/dev.stamp ## compare the index with inspect.signature of the installed libraries
+	@$(BIN)/python scripts/verify_index.py
 
 quiet-releases: $(VENV)/dev.stamp ## check the scripts of every indexed TRL against that same TRL (asks PyPI)
 	@$(BIN)/python scripts/quiet_releases.py
@@ -96,14 +98,6 @@ $(VENV)/demo.stamp: $(VENV)/core.stamp
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
-	@echo "installing the tools for tests and checks"
-	@$(PIP_INSTALL) --editable '.[dev]'
-	@$(PIP_INSTALL) --no-deps $(READ_FOR_TESTS)
-	@touch $@
-
-# The libraries with all that they import, beside the environment of the tests, which has them to be read only.
-$(VENV)/verify.stamp: $(VENV)/dev.stamp
-	@echo "installing torch and the training libraries into $(VENV)/verify"
-	@test -x $(VENV)/verify/bin/python || $(PYTHON) -m venv $(VENV)/verify
-	@$(VENV)/verify/bin/python -m pip install -qq --no-compile --constraint constraints.txt --editable '.[train]'
+	@echo "installing torch, the training libraries and the tools for tests and checks"
+	@$(PIP_INSTALL) --editable '.[train,data,dev]'
 	@touch $@

@@ -56,10 +56,10 @@ def test_each_path_comes_once_and_in_order(folder: Path) -> None:
     assert found.count("train.py") == 1
 
 
-def test_a_json_file_that_is_named_is_a_job_whatever_it_holds(folder: Path) -> None:
+def test_a_json_file_that_is_named_is_a_job_unless_it_holds_rows(folder: Path) -> None:
     named = [folder / name for name in ("data.json", "broken.json", "missing.json")]
     data, broken, missing = find_inputs(named)
-    assert data.is_job
+    assert data.kind == "data"
     assert broken.error is not None
     assert "broken.json:1:2: not JSON" in broken.error
     assert missing.error is not None

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainguard.check import (
+        check_checkpoint,
+        check_config,
+        check_data,
+        check_model,
         check_script,
         check_training_script_save_pattern,
         run_preflight_checks,
         run_preflight_checks_batch,
     )
+    from trainguard.facts.checkpoint.latest import latest_verified_checkpoint
     from trainguard.findings import Finding
 
 __version__ = "0.1.0"
@@ -22,16 +27,26 @@ __version__ = "0.1.0"
 __all__ = [
     "Finding",
     "__version__",
+    "check_checkpoint",
+    "check_config",
+    "check_data",
+    "check_model",
     "check_script",
     "check_training_script_save_pattern",
+    "latest_verified_checkpoint",
     "run_preflight_checks",
     "run_preflight_checks_batch",
 ]
 
 _HOMES = {
     "Finding": "trainguard.findings",
+    "check_checkpoint": "trainguard.check",
+    "check_config": "trainguard.check",
+    "check_data": "trainguard.check",
+    "check_model": "trainguard.check",
     "check_script": "trainguard.check",
     "check_training_script_save_pattern": "trainguard.check",
+    "latest_verified_checkpoint": "trainguard.facts.checkpoint.latest",
     "run_preflight_checks": "trainguard.check",
     "run_preflight_checks_batch": "trainguard.check",
 }

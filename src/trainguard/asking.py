@@ -17,6 +17,11 @@ _REMEDIES: Mapping[Need, str] = {
     "job": "a job",
     "dependencies": "the declared dependencies",
     "batch": "several jobs at once",
+    "data": "training data that can be read",
+    "config": "a configuration that can be read",
+    "model": "a model folder that can be read",
+    "checkpoint": "checkpoints",
+    "machine": "a look at the machine",
 }
 
 
@@ -87,6 +92,8 @@ def ask(rules: Iterable[Rule], subject: Subject, options: Options) -> Answers:
 
 
 def _missing(rule: Rule, subject: Subject, without_job: Subject | None) -> Need | None:
+    if subject.kind != "script":
+        return next((need for need in _OTHER_FACTS if need in rule.needs and _lacks(subject, need)), None)
     if "batch" in rule.needs:
         return None if subject.batch else "batch"
     if "script" in rule.needs and subject.script is None:
@@ -96,6 +103,19 @@ def _missing(rule: Rule, subject: Subject, without_job: Subject | None) -> Need 
     if "dependencies" in rule.needs and without_job is None:
         return None if subject.job is not None and subject.dependencies_stated else "dependencies"
     return None
+
+
+_OTHER_FACTS: Mapping[Need, str] = {
+    "config": "config",
+    "data": "data",
+    "model": "model",
+    "checkpoint": "checkpoints",
+    "machine": "machine",
+}
+
+
+def _lacks(subject: Subject, need: Need) -> bool:
+    return getattr(subject, _OTHER_FACTS[need]) is None
 
 
 def _without_job(subject: Subject) -> Subject | None:

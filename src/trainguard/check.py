@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,16 @@ from trainguard.facts.diagnostics import Diagnostic, diagnose_each
 from trainguard.facts.script import DEFAULT_PYTHON, ScriptFacts
 from trainguard.facts.source import Source, read_source, text_source
 from trainguard.findings import Finding, InternalError, Report
-from trainguard.inputs import find_inputs
+from trainguard.inputs import Input, find_inputs
+from trainguard.material import (
+    checkpoint_report,
+    config_reports,
+    data_report,
+    findings_of,
+    machine_report,
+    model_report,
+    reports_of_material,
+)
 from trainguard.rules.base import Rule, Subject
 from trainguard.rules.registry import discover
 from trainguard.suppression import read_suppressions
@@ -26,10 +36,19 @@ from trainguard.tasks import Task, job_task, script_task, take_inline_metadata, 
 
 __all__ = [
     "Options",
+    "check_checkpoint",
+    "check_config",
+    "check_data",
     "check_job",
+    "check_model",
     "check_paths",
     "check_script",
     "check_training_script_save_pattern",
+    "checkpoint_report",
+    "config_reports",
+    "data_report",
+    "machine_report",
+    "model_report",
     "run_preflight_checks",
     "run_preflight_checks_batch",
 ]
@@ -58,19 +77,41 @@ def check_paths(
     """
     inputs = list(find_inputs(paths))
     reports: list[Report] = []
-    with collector_paused():
-        for start in range(0, len(inputs), _CHUNK):
-            if start:
-                gc.collect()  # facts hold each other, so that those of the last chunk would stay
-            tasks: list[Task] = []
-            for offset, found in enumerate(inputs[start : start + _CHUNK]):
-                if on_progress is not None:
-                    on_progress(start + offset, len(inputs), str(found.path))
-                tasks.extend(tasks_of_input(found, arguments))
-            reports.extend(_run(tasks, options))
+    for start in range(0, len(inputs), _CHUNK):
+        if start:
+            gc.collect()  # facts hold each other, so that those of the last chunk would stay
+        reports += _reports_of(inputs, start, arguments, options, on_progress)
     if on_progress is not None and inputs:
         on_progress(len(inputs), len(inputs), "")
     return reports
+
+
+def _reports_of(
+    inputs: list[Input],
+    start: int,
+    arguments: Mapping[str, object] | None,
+    options: Options,
+    on_progress: Progress | None,
+) -> list[Report]:
+    """The reports of one chunk: scripts are read together, everything else by itself, the order is kept."""
+    tasks: list[Task] = []
+    places: list[list[Report] | int] = []
+    for offset, found in enumerate(inputs[start : start + _CHUNK]):
+        if on_progress is not None:
+            on_progress(start + offset, len(inputs), str(found.path))
+        if found.kind != "script":
+            places.append(reports_of_material(found.kind, found.path, options))
+        else:
+            with collector_paused():
+                new = list(tasks_of_input(found, arguments))
+            tasks += new
+            places.append(len(new))
+    scripts = iter(_run(tasks, options) if tasks else [])
+    return [
+        report
+        for place in places
+        for report in (itertools.islice(scripts, place) if isinstance(place, int) else place)
+    ]
 
 
 def check_job(
@@ -113,6 +154,56 @@ def check_script(source: str | Path, *, arguments: Mapping[str, object] | None =
     return list(_run([script_task(read, arguments, name=read.path or "script")], Options())[0].findings)
 
 
+def check_data(
+    path: str | Path,
+    *,
+    max_length: int | None = None,
+    eval_path: str | Path | None = None,
+    tokenizer: str | Path | None = None,
+    batch_size: int | None = None,
+) -> list[Finding]:
+    """The findings about training data: a file, or a folder of shards.
+
+    `max_length` is in tokens, `batch_size` in examples per optimizer step; `tokenizer` is a folder with
+    `tokenizer.json`, without which lengths are estimates; `eval_path` is the evaluation data, of which no row should
+    stand in the training data. Never raises for what the file holds or for one that is not there: that is a finding.
+    """
+    _, report = data_report(
+        Path(path),
+        max_length=max_length,
+        eval_path=Path(eval_path) if eval_path is not None else None,
+        tokenizer=Path(tokenizer) if tokenizer is not None else None,
+        batch_size=batch_size,
+    )
+    return findings_of(report)
+
+
+def check_model(path: str | Path, *, base: str | Path | None = None, deep: bool = False) -> list[Finding]:
+    """The findings about a folder with a model, a tokenizer or an adapter.
+
+    `base` is the folder of the model that an adapter belongs to. `deep` reads every byte of the weights, without it
+    their headers alone are read. Nothing is loaded, unpickled or imported.
+    """
+    return findings_of(model_report(Path(path), base=Path(base) if base is not None else None, deep=deep))
+
+
+def check_checkpoint(path: str | Path, *, base: str | Path | None = None, deep: bool = False) -> list[Finding]:
+    """The findings about a checkpoint, or about an output folder that holds checkpoints.
+
+    `base` is the folder of the model that is being trained. `deep` compares every file with the checkpoint's manifest.
+    """
+    return findings_of(checkpoint_report(Path(path), base=Path(base) if base is not None else None, deep=deep))
+
+
+def check_config(source: str | Path | Mapping[str, object]) -> list[Finding]:
+    """The findings about the configuration of a guarded run: a path, its text (with a line break) or a mapping.
+
+    The model, data and checkpoints that it names are looked at as far as the CFG rules need; their own findings come
+    from `check_model`, `check_data` and `check_checkpoint`.
+    """
+    return findings_of(config_reports(source, follow=False)[0])
+
+
 def check_training_script_save_pattern(script: str) -> str | None:
     """The former one-line check, kept for its callers: a coloured line by the words of the text alone."""
     if "from_pretrained" not in script:
@@ -132,7 +223,7 @@ def _run(tasks: list[Task], options: Options) -> list[Report]:
 
 
 def _checked(tasks: list[Task], options: Options) -> list[Report]:
-    registry = discover()
+    registry = discover("script")
     rules = [rule for rule in registry.rules if options.wants(rule)]
     plain = [rule for rule in rules if rule.area != "python" and "batch" not in rule.needs]
     python = [rule for rule in rules if rule.area == "python"]
@@ -147,10 +238,9 @@ def _checked(tasks: list[Task], options: Options) -> list[Report]:
         _ask_batch(tasks, subjects, [rule for rule in rules if "batch" in rule.needs], options)
         for task in tasks:
             _ask_python(task, python, engine, options)
-    codes = registry.by_code().keys()
     for task in tasks:
         task.answers.errors[:0] = registry.errors
-        _suppress(task, codes, options)
+        _suppress(task, options)
     return [task.report() for task in tasks]
 
 
@@ -252,12 +342,14 @@ def _is_legal_in_notebook(diagnostic: Diagnostic, source: Source) -> bool:
     return diagnostic.kind == "syntax-error" and re.search(r"\b(await|async)\b", line) is not None
 
 
-def _suppress(task: Task, known: Any, options: Options) -> None:
+def _suppress(task: Task, options: Options) -> None:
     """Takes out what the script's comments or the settings for its path switch off."""
-    registry = discover().by_code()
+    registry = discover("script").by_code()
     for source in task.sources:
-        script = ScriptFacts(source)
-        suppressions = read_suppressions(script, known)
+        if "trainguard:" not in source.text:
+            continue
+        # A comment may name a rule about something else than scripts: that is no misspelling.
+        suppressions = read_suppressions(ScriptFacts(source), discover().by_code().keys())
         task.notes += suppressions.problems
         if suppressions.codes:
             kept = [f for f in task.answers.findings if not suppressions.covers(f, _line_in(source, f))]

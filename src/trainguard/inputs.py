@@ -1,4 +1,4 @@
-"""From paths to what is to be checked: scripts, notebooks, folders, job files."""
+"""From paths to what is to be checked: scripts, notebooks, folders, job files, and what goes into a run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from trainguard.errors import UnreadableInputError
+from trainguard.recognition import kind_of_broken_json, kind_of_content, kind_of_name, kinds_of_folder
+from trainguard.rules.base import Kind
 
 _SCRIPT_SUFFIXES = {".py", ".ipynb", ".pyw"}
 _SKIPPED_FOLDERS = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist"}
@@ -30,28 +32,45 @@ _MAX_JOB_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One thing to check: a script's path, a job file with its content, or a path that is neither."""
+    """One thing to check: a script's path, a job file with its content, a path of another kind, or one that is none."""
 
     path: Path
+    kind: Kind = "script"
     job: Any = None
     is_job: bool = False
     error: str | None = None
 
 
 def find_inputs(paths: Sequence[Path]) -> Iterator[Input]:
-    """What the paths name, each once and in order; folders are walked."""
-    seen: set[Path] = set()
+    """What the paths name, each once and in order.
+
+    A folder that is training data, a model or checkpoints is taken as that. Every other one is walked for scripts and
+    job files alone: what data lies in a project may be meant for anything.
+    """
+    seen: set[tuple[Path, Kind]] = set()
     for path in paths:
-        if path.is_dir():
+        if _is_folder(path):
+            if kinds := kinds_of_folder(path):
+                group = [Input(path=path, kind=kind) for kind in kinds]
+                yield from (found for found in group if (path, found.kind) not in seen)
+                seen.update((path, kind) for kind in kinds)
+                continue
             walked = list(_walk(path))
             in_jobs = {script for found in walked if found.is_job for script in _scripts_of(found)}
             group = [found for found in walked if found.path not in in_jobs]
         else:
             group = [_single(path)]
         for found in group:
-            if found.path not in seen:
-                seen.add(found.path)
+            if (found.path, found.kind) not in seen:
+                seen.add((found.path, found.kind))
                 yield found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _scripts_of(found: Input) -> Iterator[Path]:
@@ -63,12 +82,17 @@ def _scripts_of(found: Input) -> Iterator[Path]:
 
 
 def _single(path: Path) -> Input:
+    if (kind := kind_of_name(path)) is not None:
+        return Input(path=path, kind=kind)
     if path.suffix != ".json":
         return Input(path=path)
     try:
-        return Input(path=path, job=read_job_file(path), is_job=True)
+        content = read_job_file(path)
     except UnreadableInputError as error:
-        return Input(path=path, error=str(error))
+        kind = kind_of_broken_json(path)
+        return Input(path=path, kind=kind) if kind is not None else Input(path=path, error=str(error))
+    kind = kind_of_content(content)
+    return Input(path=path, kind=kind) if kind is not None else Input(path=path, job=content, is_job=True)
 
 
 def _walk(folder: Path) -> Iterator[Input]:

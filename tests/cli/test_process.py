@@ -171,7 +171,9 @@ def test_a_reader_that_has_gone_away_is_no_error(tmp_path: Path) -> None:
 
 def test_ctrl_c_is_quiet(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trainguard", "check", "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()}
+    # A shell starts what it puts into the background with SIGINT ignored, and its children inherit that.
+    with subprocess.Popen(command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
         time.sleep(1.5)  # until it waits for stdin
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

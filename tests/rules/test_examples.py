@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from trainguard.check import Options, check_job, check_paths
-from trainguard.findings import Report
+from trainguard.cli.examples import check_example
 from trainguard.rules.base import Example, Rule
 from trainguard.rules.registry import discover
 
@@ -16,22 +13,8 @@ VALID = [(rule, example) for rule in RULES for example in rule.VALID]
 INVALID = [(rule, example) for rule in RULES for example in rule.INVALID]
 
 
-def reports(rule: Rule, example: Example, folder: Path) -> list[Report]:
-    options = Options(select=(rule.code,))
-    for name, text in example.files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    if example.batch:
-        return check_job([dict(job) for job in example.batch], base_folder=folder, options=options)
-    if example.script is None:
-        return check_job(dict(example.job or {}), base_folder=folder, options=options)
-    script = folder / "train.py"
-    script.write_text(example.script, encoding="utf-8")
-    return check_paths([script], arguments=example.job, options=options)
-
-
-def found(rule: Rule, example: Example, folder: Path) -> list[tuple[int | None, str]]:
-    results = reports(rule, example, folder)
+def found(rule: Rule, example: Example) -> list[tuple[int | None, str]]:
+    results = check_example(rule, example)
     assert [error for report in results for error in report.errors] == []
     findings = [finding for report in results for finding in report.findings]
     assert all(finding.code == rule.code for finding in findings)
@@ -48,14 +31,14 @@ def ids(pairs: list[tuple[Rule, Example]]) -> list[str]:
 
 
 @pytest.mark.parametrize(("rule", "example"), VALID, ids=ids(VALID))
-def test_valid_example_is_silent(rule: Rule, example: Example, tmp_path: Path) -> None:
-    assert found(rule, example, tmp_path) == []
+def test_valid_example_is_silent(rule: Rule, example: Example) -> None:
+    assert found(rule, example) == []
 
 
 @pytest.mark.parametrize(("rule", "example"), INVALID, ids=ids(INVALID))
-def test_invalid_example_is_found(rule: Rule, example: Example, tmp_path: Path) -> None:
+def test_invalid_example_is_found(rule: Rule, example: Example) -> None:
     assert example.findings, "an INVALID example states its findings"
-    assert in_order(found(rule, example, tmp_path)) == in_order(list(example.findings))
+    assert in_order(found(rule, example)) == in_order(list(example.findings))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)

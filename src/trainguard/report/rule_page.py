@@ -24,6 +24,11 @@ _NEEDS: Mapping[str, str] = {
     "job": "a job",
     "dependencies": "a job or a PEP 723 block",
     "batch": "several jobs",
+    "data": "training data",
+    "config": "a configuration",
+    "model": "a model folder",
+    "checkpoint": "checkpoints",
+    "machine": "a machine",
 }
 
 
@@ -94,8 +99,16 @@ def _example(number: int, example: Example) -> list[str]:
     parts = [f"**{number}.** {example.why}" if example.why else f"**{number}.**"]
     if example.script is not None:
         parts.append(_fenced("python", example.script.strip("\n")))
-    for name, text in example.files.items():
-        parts.append(f"`{name}` beside it:\n\n{_fenced('', text.strip(chr(10)))}")
+    beside = " beside it" if example.script is not None or example.job is not None else ""
+    for name, content in example.files.items():
+        if isinstance(content, str):
+            parts.append(f"`{name}`{beside}:\n\n{_fenced('', content.strip(chr(10)))}")
+        else:
+            parts.append(f"`{name}`{beside}: {content.shown}")
+    if example.check:
+        parts.append("checked with " + ", ".join(f"`{key}={value!r}`" for key, value in example.check.items()))
+    if example.machine is not None:
+        parts.append(f"a machine with\n\n{_fenced('json', _json(example.machine))}")
     if example.job is not None:
         parts.append(f"as a job with\n\n{_fenced('json', _json(example.job))}")
     if example.batch:

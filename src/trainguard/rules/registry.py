@@ -13,11 +13,10 @@ from types import ModuleType
 from trainguard import rules as rules_package
 from trainguard.errors import BrokenRuleError
 from trainguard.findings import SEVERITIES, InternalError
-from trainguard.rules.base import Rule
+from trainguard.rules.base import KINDS_BESIDE_SCRIPTS, Kind, Rule
 
 HEADINGS = ("What it does", "Why it costs you", "Example", "Use instead")
 _CODE = re.compile(r"[A-Z]{2,5}\d{3}")
-_NOT_RULES = {"base", "registry"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +31,21 @@ class Registry:
 
 
 @cache
-def discover() -> Registry:
-    """Imports every module of `trainguard.rules` once and collects the rules they define."""
+def discover(kind: Kind | None = None) -> Registry:
+    """Imports the modules of `trainguard.rules` once and collects the rules they define.
+
+    With a `kind`, only the rules about subjects of that kind: the files of the others are not opened, since a check of
+    one script needs no rule about checkpoints.
+    """
     found: dict[str, Rule] = {}
     errors: list[InternalError] = []
-    for module_name in _module_names():
+    for module_name in _module_names(kind):
         try:
             module = importlib.import_module(module_name)
             for rule_class in _rule_classes(module):
                 rule = _validated(rule_class)
+                if kind is not None and kind not in rule.kinds:
+                    continue
                 if rule.code in found:
                     raise BrokenRuleError(f"{rule.code} is defined twice, also in {type(found[rule.code]).__module__}")
                 found[rule.code] = rule
@@ -50,15 +55,27 @@ def discover() -> Registry:
     return Registry(tuple(found[code] for code in sorted(found)), tuple(errors))
 
 
-def _module_names() -> list[str]:
+def _module_names(kind: Kind | None) -> list[str]:
     prefix = rules_package.__name__ + "."
-    walked = pkgutil.walk_packages(rules_package.__path__, prefix)
-    return sorted(m.name for m in walked if not m.ispkg and _is_rule_file(m.name))
+    areas = [area for area in pkgutil.iter_modules(rules_package.__path__, prefix) if area.ispkg]
+    names: list[str] = []
+    for area in areas:
+        if kind is None or _may_ask_about(area.name.rpartition(".")[2], kind):
+            package = importlib.import_module(area.name)
+            walked = pkgutil.iter_modules(package.__path__, area.name + ".")
+            names += [module.name for module in walked if not module.ispkg and _is_rule_file(module.name)]
+    return sorted(names)
+
+
+def _may_ask_about(area: str, kind: Kind) -> bool:
+    if area == "security":
+        return True
+    return area == kind if area in KINDS_BESIDE_SCRIPTS else kind == "script"
 
 
 def _is_rule_file(module_name: str) -> bool:
     stem = module_name.rpartition(".")[2]
-    return stem not in _NOT_RULES and not stem.startswith("_")
+    return not stem.startswith("_")
 
 
 def _rule_classes(module: ModuleType) -> list[type[Rule]]:
