@@ -16,7 +16,10 @@ import click
 from trainguard.errors import UsageError
 from trainguard.findings import EXIT_USAGE
 
-VERBS = ("check", "approve", "rules", "explain", "index", "version")
+VERBS = (
+    *("check", "data", "config", "init", "checkpoint", "doctor", "drill"),
+    *("approve", "rules", "explain", "index", "version"),
+)
 
 
 class _Verbs(click.Group):
