@@ -39,10 +39,14 @@ def run_watched(command: list[str]) -> Run:
 
 def _descendants(pid: int) -> list[int]:
     found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:  # it has ended meanwhile
+        return found
+    for thread in threads:
         try:
-            children = [int(word) for word in path.read_text().split()]
-        except OSError:  # it has ended meanwhile
+            children = [int(word) for word in Path(f"/proc/{pid}/task/{thread}/children").read_text().split()]
+        except OSError:
             continue
         for child in children:
             found += [child, *_descendants(child)]

@@ -17,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 JOBS = Path("examples/jobs")
+DATA = Path("examples/data")
 NOTEBOOK = str(JOBS / "colab_lora.ipynb")
 COMMAND = (sys.executable, "-m", "trainguard")
 
@@ -45,6 +46,13 @@ def main() -> int:
         job = f"examples/trl/{name}.json"
         show("check", str(script), "--job", job)
         surprises += [f"{script.name}: {code}" for code in codes_of(str(script), "--job", job).get(script.name, [])]
+
+    say("Training data: what is in it, and what is wrong with it.")
+    show("data", str(DATA / "chat.jsonl"))
+    show("check", str(DATA / "chat_broken.jsonl"))
+    surprises += [f"chat.jsonl: {code}" for code in codes_of(str(DATA / "chat.jsonl")).get("chat.jsonl", [])]
+    if "DATA002" not in codes_of(str(DATA / "chat_broken.jsonl")).get("chat_broken.jsonl", []):
+        surprises.append("chat_broken.jsonl: no DATA002")
 
     say("What an approval prompt shows.")
     show("approve", "--job", str(JOBS / "default_timeout.json"), "--yes")

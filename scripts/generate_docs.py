@@ -1,4 +1,4 @@
-"""Writes docs/rules/*.md from the rules and docs/cli.md from the command line. `--check` only compares."""
+"""Writes docs/rules/*.md, docs/cli.md and docs/config.md from rules, command line and schema. `--check` compares."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from trainguard.cli.app import VERBS, load_verb, trainguard
+from trainguard.cli.config_text import reference_page
 from trainguard.cli.examples import page
 from trainguard.cli.panels import options_by_panel
 from trainguard.report.rule_page import rule_summary
@@ -36,6 +37,7 @@ def main() -> int:
         **{f"docs/rules/{rule.code}.md": f"{_NOTE}\n\n{page(rule)}" for rule in registry.rules},
         "docs/rules/README.md": index_page(registry.rules),
         "docs/cli.md": cli_page(),
+        "docs/config.md": reference_page(_NOTE),
     }
     stale = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs/rules").glob("*.md"))
     stale = [name for name in stale if name not in pages]

@@ -108,9 +108,7 @@ def _reports_of(
             places.append(len(new))
     scripts = iter(_run(tasks, options) if tasks else [])
     return [
-        report
-        for place in places
-        for report in (itertools.islice(scripts, place) if isinstance(place, int) else place)
+        report for place in places for report in (itertools.islice(scripts, place) if isinstance(place, int) else place)
     ]
 
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trainguard.asking import Answers, Options, ask
+from trainguard.asking import Options, ask
 from trainguard.findings import Finding, InternalError, Report
 from trainguard.rules.base import Kind, Subject
 from trainguard.rules.registry import discover
 
 if TYPE_CHECKING:
     from trainguard.facts.checkpoint.records import CheckpointsFacts
-    from trainguard.facts.config.records import ConfigFacts
+    from trainguard.facts.config.records import ConfigFacts, Reference
     from trainguard.facts.data.records import DataFacts
     from trainguard.facts.machine.records import MachineFacts
     from trainguard.facts.model.records import ModelFacts
@@ -166,6 +166,73 @@ class _Named:
     machine: MachineFacts | None = None
     reports: list[Report] = field(default_factory=list)
     errors: list[InternalError] = field(default_factory=list)
+
+    def note(self, facts: _Facts | None, error: InternalError | None) -> _Facts | None:
+        """Keeps the error of a reading, and passes on what was read."""
+        if error is not None:
+            self.errors.append(error)
+        return facts
+
+    def report(self, subject: Subject, path: Path, options: Options) -> None:
+        """Asks the rules about what was read; what was not is among the errors."""
+        if subject.model or subject.checkpoints or subject.machine:
+            self.reports.append(report_on(subject, str(path), options))
+
+
+def _read_named(config: ConfigFacts, options: Options, on_progress: BytesProgress | None) -> _Named:
+    """Reads what lies on the disk of what the configuration names. What is missing there is the CFG rules' to tell."""
+    from trainguard.facts.checkpoint.reading import read_checkpoints
+    from trainguard.facts.machine.reading import read_machine
+    from trainguard.facts.model.reading import read_model
+
+    found, named = _Named(), config.named
+    base, tokenizer = _local(named.base_model), _local(named.tokenizer)
+    if base is not None:
+        found.model = found.note(*_read(lambda: read_model(base), "facts.model"))
+        found.report(Subject(kind="model", model=found.model), base, options)
+    if tokenizer is not None and tokenizer != base:
+        found.tokenizer = found.note(*_read(lambda: read_model(tokenizer), "facts.model"))
+    _read_named_data(config, found, tokenizer or base, options, on_progress)
+    output = named.output_dir
+    if output is not None and output.is_dir():
+        found.checkpoints = found.note(*_read(lambda: read_checkpoints(output, base=base), "facts.checkpoint"))
+        if found.checkpoints is not None and found.checkpoints.checkpoints:
+            found.report(Subject(kind="checkpoint", checkpoints=found.checkpoints), output, options)
+    found.machine = found.note(*_read(lambda: read_machine(folder=output), "facts.machine"))
+    found.report(Subject(kind="machine", machine=found.machine), Path("this machine"), options)
+    return found
+
+
+def _read_named_data(
+    config: ConfigFacts, found: _Named, tokenizer: Path | None, options: Options, on_progress: BytesProgress | None
+) -> None:
+    """Reads each of the data files. Of several, the CFG rules see the one with the shortest example."""
+    batch, accumulation = config.value("batch_size"), config.value("gradient_accumulation")
+    for reference in config.named.data:
+        path = _local(reference)
+        if path is None:
+            continue
+        facts, report = data_report(
+            path,
+            max_length=config.value("max_length"),
+            tokenizer=tokenizer if tokenizer is not None and (tokenizer / "tokenizer.json").is_file() else None,
+            eval_path=_local(config.named.eval_data),
+            batch_size=batch * accumulation if batch and accumulation else None,
+            lengths=True,
+            options=options,
+            on_progress=on_progress,
+        )
+        found.reports.append(report)
+        if facts is not None and (found.data is None or _shortest(facts) < _shortest(found.data)):
+            found.data = facts
+
+
+def _shortest(facts: DataFacts) -> float:
+    return facts.lengths.shortest if facts.lengths is not None else float("inf")
+
+
+def _local(reference: Reference | None) -> Path | None:
+    return reference.path if reference is not None and reference.kind == "local" else None
 
 
 def machine_report(

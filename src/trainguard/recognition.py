@@ -24,7 +24,13 @@ _RUN_KEYS = {
 }
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
 _CHECKPOINT_FILES = {"trainer_state.json", "optimizer.pt", "scheduler.pt", "optimizer.bin", "training_args.bin"}
-_MODEL_FILES = {"adapter_config.json", "tokenizer.json", "tokenizer.model", "pytorch_model.bin", "generation_config.json"}
+_MODEL_FILES = {
+    "adapter_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "pytorch_model.bin",
+    "generation_config.json",
+}
 _HEAD_BYTES = 64 * 1024
 
 
@@ -92,7 +98,7 @@ def kinds_of_folder(path: Path) -> list[Kind]:
 
 
 def _is_model(path: Path, files: set[str]) -> bool:
-    if files & _MODEL_FILES or any(name.endswith(".safetensors") or name.endswith(".index.json") for name in files):
+    if files & _MODEL_FILES or any(name.endswith((".safetensors", ".index.json")) for name in files):
         return True
     if "config.json" not in files:
         return False

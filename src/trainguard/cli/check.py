@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trainguard.check import Options
 
 _PROGRESS_FROM = 50  # files; below, the result is there before a bar could be read
-_NOTHING = "nothing to check: name a script, a notebook or a folder, or a job with --job FILE"
+_NOTHING = "nothing to check: name a script, a notebook, data or a folder, or a job with --job FILE"
 _NO_SCRIPT = "the options describe a job, but no script is named"
 _EXAMPLE = "trainguard check train.py --flavor a10g-large --timeout 4h --with trl"
 _JOB = "The job"
@@ -41,7 +41,7 @@ _FIXES = "Fixes"
 _OUTPUT = "Output"
 
 
-@click.command("check", cls=Command, short_help="Check scripts, notebooks, folders and jobs.")
+@click.command("check", cls=Command, short_help="Check scripts, jobs, data, configurations, models and checkpoints.")
 @click.argument("paths", nargs=-1)
 @option(
     "--job", metavar="FILE", panel=_JOB, help="A job's arguments as JSON, - for stdin. With PATHS, the job of each."
@@ -94,7 +94,8 @@ def command(
     """Check training scripts, and the jobs that will run them, before they are submitted.
 
     PATHS are scripts, notebooks, folders and job JSON files; - reads a script from stdin. Without a job,
-    only the rules that need none are asked, and the output says which were not.
+    only the rules that need none are asked, and the output says which were not. Training files, configurations
+    of guarded runs, model folders and checkpoint folders are checked too where they are named.
 
     \b
     Examples:
@@ -103,6 +104,7 @@ def command(
       trainguard check --job job.json --format json
       trainguard check . --format sarif --output trainguard.sarif
       trainguard check train.py --diff
+      trainguard check train.jsonl models/base output/checkpoint-500
       cat train.py | trainguard check - --flavor h200 --timeout 8h
     """
     if not paths and job is None:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 # What a subject is: a script with its job, or one of the things that go into a run.
 Kind: TypeAlias = Literal["script", "data", "config", "model", "checkpoint", "machine"]
-Need: TypeAlias = Literal[
-    "script", "job", "dependencies", "batch", "data", "config", "model", "checkpoint", "machine"
-]
+Need: TypeAlias = Literal["script", "job", "dependencies", "batch", "data", "config", "model", "checkpoint", "machine"]
 Area: TypeAlias = Literal["job", "api", "python", "config", "data", "model", "checkpoint", "machine", "security"]
 
 KINDS_BESIDE_SCRIPTS: frozenset[Kind] = frozenset({"data", "config", "model", "checkpoint", "machine"})

@@ -21,6 +21,7 @@ Layout: TypeAlias = Literal[
     "preference",  # chosen, rejected, with or without prompt
     "kto",  # prompt, completion, label
     "prompt",  # prompt alone (GRPO, RLOO)
+    "tokens",  # input_ids: already tokenized, which trl 1.16 (SFTTrainer._prepare_dataset) takes as it is
 ]
 ProblemKind: TypeAlias = Literal[
     "empty-file",  # no bytes, or no row

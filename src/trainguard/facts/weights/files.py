@@ -10,8 +10,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 # What a Git LFS pointer begins with; it has fewer than 1,024 bytes (git-lfs, docs/spec.md, "The Pointer").
 _POINTER = b"version https://git-lfs.github.com/spec/v1"
@@ -23,7 +23,7 @@ class UnsoundError(Exception):
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+def open_regular(path: Path) -> Iterator[tuple[FileIO, int]]:
     """The file, opened unbuffered for reading, and its size in bytes. A pipe or a device does not block.
 
     Raises UnsoundError where it is no regular file, OSError where it cannot be opened.
@@ -33,10 +33,10 @@ def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise UnsoundError("it is no regular file")
-        yield file, about.st_size  # type: ignore[misc]  # FileIO is a BinaryIO for every use here
+        yield file, about.st_size
 
 
-def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
+def read_at(file: FileIO, offset: int, count: int) -> bytes:
     """Exactly `count` bytes at `offset`. Raises UnsoundError where the file ends before."""
     pieces: list[bytes] = []
     missing = count

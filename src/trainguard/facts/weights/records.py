@@ -6,10 +6,13 @@ read all the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+import msgspec
 
 # "torch-zip" is what torch.save writes since 1.6, "torch-legacy" the row of pickles and storages that it wrote before
 # (and writes with _use_new_zipfile_serialization=False), "tar" what it wrote before 0.1.10 (torch 2.13,
@@ -17,23 +20,25 @@ from typing import Literal, TypeAlias
 WeightsFormat: TypeAlias = Literal["safetensors", "torch-zip", "torch-legacy", "torch-tar", "pickle", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class TensorEntry:
+class TensorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One tensor of a file: its dtype as safetensors names it, its shape, and where its bytes lie in the file's data.
 
-    `begin` and `end` count from the start of the data, after the header; in files of torch they are None, since
-    there storages are files of their own, in an order that only the pickle tells.
+    The offsets (begin, end) count from the start of the data, after the header. In files of torch they are None: there
+    storages are files of their own, in an order that only the pickle tells.
     """
 
     dtype: str
     shape: tuple[int, ...]
-    begin: int | None = None
-    end: int | None = None
+    data_offsets: tuple[int, int] | None = None
 
     @property
     def size(self) -> int:
         """Its bytes, 0 where they cannot be told."""
-        return self.end - self.begin if self.begin is not None and self.end is not None else 0
+        return self.data_offsets[1] - self.data_offsets[0] if self.data_offsets is not None else 0
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,9 @@ class DangerousGlobal:
 
     module: str
     name: str
-    member: str = ""
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+        return "a name that it makes up while loading" if self.module == "?" else f"{self.module}.{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ safetensors/src/tensor.rs). Tests compare both on made-up files.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from trainguard.facts.weights.dtypes import BITS
 from trainguard.facts.weights.files import UnsoundError, is_pointer, open_regular, read_at, why_unreadable
@@ -42,7 +43,7 @@ def read_safetensors(path: Path) -> WeightsFile:
 _POINTER_PROBLEM = "it is a Git LFS pointer, a text of a few lines that stands where the file should be"
 
 
-def _header_bytes(file: BinaryIO, size: int) -> tuple[bytes, bool]:
+def _header_bytes(file: FileIO, size: int) -> tuple[bytes, bool]:
     if size < _LENGTH_BYTES:
         raise UnsoundError(f"it has {size:,} bytes, fewer than the 8 that every safetensors file begins with")
     first = read_at(file, 0, _LENGTH_BYTES)
@@ -52,7 +53,9 @@ def _header_bytes(file: BinaryIO, size: int) -> tuple[bytes, bool]:
     if length > MAX_HEADER_BYTES:
         if not any(first):
             raise UnsoundError("it begins with zeros")
-        raise UnsoundError(f"its header would have {length:,} bytes, more than the {MAX_HEADER_BYTES:,} that are allowed")
+        raise UnsoundError(
+            f"its header would have {length:,} bytes, more than the {MAX_HEADER_BYTES:,} that are allowed"
+        )
     if _LENGTH_BYTES + length > size:
         raise UnsoundError(f"its header has {length:,} bytes, and the file ends after {size:,}")
     return read_at(file, _LENGTH_BYTES, length), False
@@ -82,38 +85,41 @@ def _layout_problem(tensors: Mapping[str, TensorEntry], data_bytes: int) -> str 
     expected = 0
     for name, entry in sorted(tensors.items(), key=_offsets):
         begin, end = _offsets((name, entry))
-        if begin != expected or end < begin:
-            between = "leaves a hole" if begin > expected else "overlaps the one before it"
-            return f"tensor {name!r} begins at {begin:,} where {expected:,} is expected, so it {between}"
-        expected = end
         bits = _bits(entry)
-        if bits is None:
-            return f"tensor {name!r} has a shape too large to count: {list(entry.shape)}"
-        if bits % 8 or bits // 8 != end - begin:
-            shape = "x".join(map(str, entry.shape)) or "scalar"
-            return f"tensor {name!r} has {end - begin:,} bytes, and {entry.dtype} {shape} needs {-(-bits // 8):,}"
+        if begin == expected and bits == (end - begin) * 8:
+            expected = end
+            continue
+        return _entry_problem(name, entry, expected, bits)
     if expected > data_bytes:
-        return f"its header lists {expected:,} bytes of tensors, and only {data_bytes:,} follow: {_cut(expected, data_bytes)}"
+        missing = f"the last {expected - data_bytes:,} bytes are missing"
+        return f"its header lists {expected:,} bytes of tensors, and only {data_bytes:,} follow: {missing}"
     if expected < data_bytes:
         return f"its header lists {expected:,} bytes of tensors, and {data_bytes:,} follow"
     return None
 
 
+def _entry_problem(name: str, entry: TensorEntry, expected: int, bits: int) -> str:
+    begin, end = _offsets((name, entry))
+    if begin != expected:
+        between = "leaves a hole" if begin > expected else "overlaps the one before it"
+        return f"tensor {name!r} begins at {begin:,} where {expected:,} is expected, so it {between}"
+    if end < begin:
+        return f"tensor {name!r} ends at {end:,}, before it begins at {begin:,}"
+    if bits > _LARGEST:
+        return f"tensor {name!r} has a shape too large to count: {list(entry.shape)}"
+    shape = "x".join(map(str, entry.shape)) or "scalar"
+    return f"tensor {name!r} has {end - begin:,} bytes, and {entry.dtype} {shape} needs {bits / 8:,.10g}"
+
+
 def _offsets(item: tuple[str, TensorEntry]) -> tuple[int, int]:
-    entry = item[1]
-    return entry.begin or 0, entry.end or 0
+    return item[1].data_offsets or (0, 0)
 
 
-def _cut(expected: int, found: int) -> str:
-    return f"the last {expected - found:,} bytes are missing"
-
-
-def _bits(entry: TensorEntry) -> int | None:
-    """Bits of the tensor, None where the library's 64 bits overflow on the way (even if a later length is 0)."""
+def _bits(entry: TensorEntry) -> int:
+    """Bits of the tensor, beyond 64 bits where the library's numbers overflow (even if a later length is 0)."""
     product = 1
     for length in entry.shape:
         product *= length
-        if product > _LARGEST:
-            return None
-    product *= BITS[entry.dtype]
-    return product if product <= _LARGEST else None
+        if product > _LARGEST or length < 0:
+            return _LARGEST + 1
+    return product * BITS[entry.dtype]

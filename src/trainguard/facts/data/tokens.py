@@ -1,0 +1,85 @@
+"""Special tokens of well-known chat templates, which no content may hold: it would end a turn or open another.
+
+Left out on purpose: `<s>` (also HTML's strike-through), `</s>`, `[INST]`, `<pad>`, `<tool_call>`, `<think>`: ordinary
+text and the content of sound data hold them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+TEMPLATE_TOKENS = (
+    "<|im_start|>",  # ChatML: Qwen2.5/Qwen3, Hermes, SmolLM (tokenizer_config.json of Qwen/Qwen2.5-0.5B-Instruct)
+    "<|im_end|>",
+    "<|endoftext|>",  # GPT-2, Qwen, Phi
+    "<|begin_of_text|>",  # Llama 3 (meta-llama/Llama-3.1-8B-Instruct)
+    "<|end_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|python_tag|>",
+    "<|header_start|>",  # Llama 4
+    "<|header_end|>",
+    "<|eot|>",
+    "<start_of_turn>",  # Gemma 2 and 3
+    "<end_of_turn>",
+    "<|assistant|>",  # Phi-3, Zephyr, GLM-4
+    "<|user|>",
+    "<|system|>",
+    "<|end|>",  # Phi-3, gpt-oss
+    "<|start|>",  # gpt-oss (harmony)
+    "<|message|>",
+    "<|channel|>",
+    "<|return|>",
+    "<|START_OF_TURN_TOKEN|>",  # Command R
+    "<|END_OF_TURN_TOKEN|>",
+    "<\uff5cUser\uff5c>",  # DeepSeek V3, with full-width bars
+    "<\uff5cAssistant\uff5c>",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+    "<\uff5cbegin\u2581of\u2581sentence\uff5c>",
+)
+
+
+class TokenFinder:
+    """Looks for the tokens in many texts at once: a text without the first character of any is soon put aside."""
+
+    def __init__(self, tokens: tuple[str, ...]) -> None:
+        known = sorted(set(tokens), key=lambda token: (-len(token), token))
+        self._pattern = re.compile("|".join(map(re.escape, known))) if known else None
+        # Texts are passed over by their lack of these; more than a few would cost more than the pattern itself.
+        self._firsts = sorted({token[0] for token in known})
+        self._first = self._firsts[0] if len(self._firsts) == 1 else None
+        # Only of "<" is it known how an escape of it looks.
+        self.first_byte = b"<" if self._firsts == ["<"] else None
+
+    def any(self, texts: list[str]) -> bool:
+        """Whether one of the texts holds a token."""
+        if self._pattern is None:
+            return False
+        search = self._pattern.search
+        first = self._first
+        if first is not None:
+            return any(search(text) for text in texts if first in text)
+        return any(search(text) for text in texts)
+
+    def first(self, text: str) -> re.Match[str] | None:
+        """The first token in the text."""
+        return None if self._pattern is None else self._pattern.search(text)
+
+
+def is_telling(token: str) -> bool:
+    """Whether a tokenizer's special token is never ordinary text: `<|…|>`, `<start_of_turn>`; not `<s>`, `[INST]`."""
+    return len(token) >= _MIN_TELLING and not _ORDINARY.fullmatch(token)
+
+
+_MIN_TELLING = 5
+# HTML tags, a word in brackets, and what sound content holds: </s>, <unk>, <pad>, [MASK], <tool_call>.
+_ORDINARY = re.compile(r"</?[a-zA-Z]+>|</?(?:tool_calls?|tool_response|think|unused\d+)>|\[/?[A-Z_ ]+\]|[\w\s]+")
+_QUOTED = re.compile(r"""(['"])(\w{2,40})\1""")
+
+
+def template_roles(templates: Iterable[str]) -> tuple[str, ...]:
+    """The words that chat templates hold in quotes: the roles that they know are among them."""
+    return tuple(sorted({found[2] for text in templates for found in _QUOTED.finditer(text[:1_000_000])}))
