@@ -6,6 +6,7 @@ what raises all the same is an internal error in the report, never a clean resul
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -279,7 +280,7 @@ def check_kind(kind: Kind, arguments: Mapping[str, Any], options: Options = Opti
 
 
 def reports_of_material(kind: Kind, path: Path, options: Options = Options()) -> list[Report]:
-    """The reports about what lies at `path`; a configuration comes with what it names."""
+    """The reports about what lies at `path`; a configuration with the environment's say, and with what it names."""
     if kind == "config":
-        return config_reports(path, options=options)
+        return config_reports(path, environment=os.environ, options=options)
     return check_kind(kind, {"path": path}, options)

@@ -21,6 +21,7 @@ _MODEL_KEYS = {"base_model", "model_name", "model_name_or_path"}
 _RUN_KEYS = {
     *("batch_size", "data", "epochs", "gradient_accumulation", "learning_rate", "lora", "max_length", "max_steps"),
     *("method", "num_train_epochs", "output_dir", "precision", "save", "tokenizer", "train_file", "warmup"),
+    *("dataset_name", "gradient_accumulation_steps", "max_seq_length", "per_device_train_batch_size", "warmup_steps"),
 }
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
 _CHECKPOINT_FILES = {"trainer_state.json", "optimizer.pt", "scheduler.pt", "optimizer.bin", "training_args.bin"}

@@ -140,6 +140,42 @@ def test_evaluation_rows_in_the_training_data_are_found(capsys: pytest.CaptureFi
     assert [each["code"] for each in report["findings"]] == ["DATA016"]
 
 
+# -- the repaired copy
+
+
+def test_fix_writes_a_copy_says_what_it_did_and_looks_at_the_copy(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (EXAMPLES / "sharegpt.jsonl").read_bytes()
+    assert main(["data", str(EXAMPLES / "sharegpt.jsonl"), "--isolated", "--fix", "fixed.jsonl"]) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("fixed.jsonl: 6 lines written, 6 of them changed: ")
+    assert "fixed.jsonl.rejected.jsonl: 1 line left out of the copy: cut off (1)\n" in err
+    assert out.startswith("fixed.jsonl\n               6 rows · ")
+    assert out.endswith("Nothing found in 1 file.\n")
+    assert (EXAMPLES / "sharegpt.jsonl").read_bytes() == before
+    assert len((folder / "fixed.jsonl").read_text(encoding="utf-8").splitlines()) == 6
+    assert json.loads((folder / "fixed.jsonl.rejected.jsonl").read_text(encoding="utf-8"))["line"] == 7
+
+
+def test_fix_does_not_replace_what_is_there_unless_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "fixed.jsonl").write_text("mine\n")
+    assert main(["data", "broken.jsonl", "--isolated", "--fix", "fixed.jsonl"]) == 2
+    assert "--fix fixed.jsonl: is there already" in capsys.readouterr().err
+    assert (folder / "fixed.jsonl").read_text() == "mine\n"
+    assert main(["data", "broken.jsonl", "--isolated", "--fix", "fixed.jsonl", "--overwrite"]) == 0
+    assert (folder / "fixed.jsonl").read_text() == GOOD
+
+
+@pytest.mark.parametrize("source", ["broken.jsonl", "link.jsonl", "gone.jsonl", "model"])
+def test_fix_never_writes_over_its_source(folder: Path, source: str) -> None:
+    (folder / "link.jsonl").symlink_to("broken.jsonl")
+    before = (folder / "broken.jsonl").read_bytes()
+    assert main(["data", source, "--isolated", "--fix", "broken.jsonl"]) == 2
+    assert main(["data", source, "--isolated", "--fix", "broken.jsonl", "--overwrite"]) == 2
+    assert (folder / "broken.jsonl").read_bytes() == before
+
+
 def test_settings_switch_rules_off(folder: Path) -> None:
     (folder / "pyproject.toml").write_text('[tool.trainguard]\nignore = ["DATA002"]\n')
     assert main(["data", "broken.jsonl"]) == 0

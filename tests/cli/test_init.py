@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.cli.helpers import run
 
+from trainguard.cli.init import _write
 from trainguard.cli.starter import Seen, chosen, starter, toml_value
+from trainguard.errors import UsageError
 from trainguard.facts.config.reading import read_config
 from trainguard.rules._example_files import tensors, write_files
 
@@ -72,6 +74,25 @@ def test_no_file_is_replaced_unasked(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
     assert run("init", "--force", folder=tmp_path).returncode == 0
     assert path.read_text() != "mine"
+    assert os.listdir(tmp_path) == ["trainguard.toml"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_comes_in_between_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "trainguard.toml"
+    _write(path, "ours", force=False)
+    assert path.read_text() == "ours"
+    path.write_text("mine")
+    with pytest.raises(UsageError, match="is there already"):
+        _write(path, "ours", force=False)
+    assert path.read_text() == "mine"
     assert os.listdir(tmp_path) == ["trainguard.toml"]
 
 
@@ -150,6 +171,8 @@ A10G = Seen(gpus=1, gpu_name="NVIDIA A10G", gpu_bytes=24 * 10**9, capability=(8,
         (Seen(gpus=0, parameters=135_000_000, memory_bytes=16 * 10**9), "method", "full"),
         (Seen(shortest=100, length_99=900, longest=5000), "max_length", 1024),
         (Seen(shortest=100, length_99=900, longest=5000, positions=512), "max_length", 512),
+        (Seen(shortest=9, length_99=41, longest=41, positions=128), "max_length", 128),
+        (Seen(shortest=9, length_99=41, longest=41), "max_length", 256),
         (Seen(rows=20), "gradient_accumulation", 2),
         (replace(A10G, rows=10_000), "batch_size", 2),
         (replace(A10G, rows=1), "batch_size", 1),

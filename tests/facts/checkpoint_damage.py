@@ -15,10 +15,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 WORKER = Path(__file__).with_name("checkpoint_trainer.py")
 GOOD, BAD = "checkpoint-2", "checkpoint-4"
 BLOCK = 4096
+MINUTE_NS = 60_000_000_000
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,45 @@ class Damage:
     apply: Callable[[Path], None]
 
 
-def make_runs(kind: str, folder: Path) -> Runs:
-    """Trains twice, in processes of their own."""
-    runs = Runs(kind, folder / f"{kind}-first", folder / f"{kind}-other")
-    for seed, path in enumerate((runs.first, runs.other)):
-        _worker("save", kind, str(path), str(seed))
-    return runs
+class Trainers:
+    """The process in which a real Trainer runs: one for all that is asked of it, since it takes seconds to start."""
 
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
-def outcomes(runs: Runs, folders: list[Path]) -> list[str]:
-    """What becomes of runs that are resumed from `folders`: "equal", "differs" or "fails: ..."."""
-    request = {"expected": runs.expected, "folders": [str(folder) for folder in folders]}
-    return list(json.loads(_worker("resume", runs.kind, stdin=json.dumps(request))))
+    def __enter__(self) -> Trainers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def ask(self, do: str, **request: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": do, **request}, default=str) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, f"the Trainer's process ended at {do}"
+        return json.loads(answer)
+
+    def runs(self, kind: str, folder: Path) -> Runs:
+        """Trains twice."""
+        runs = Runs(kind, folder / f"{kind}-first", folder / f"{kind}-other")
+        for seed, path in enumerate((runs.first, runs.other)):
+            self.ask("save", kind=kind, folder=path, seed=seed)
+            for step in (2, 4, 6):
+                _later(path / f"checkpoint-{step}", step * MINUTE_NS)
+        return runs
+
+    def outcome(self, runs: Runs, checkpoint: Path) -> str:
+        """What becomes of a run that is resumed from `checkpoint`: "equal", "differs" or "fails: ..."."""
+        return str(self.ask("resume", kind=runs.kind, folder=checkpoint, expected=runs.expected))
 
 
 def damaged(runs: Runs, damage: Damage, folder: Path) -> Path:
@@ -72,7 +101,7 @@ def damages(runs: Runs, seed: int, rounds: int = 1) -> Iterator[Damage]:
     order = save_order(runs.first / BAD)
     needed = [name for name in order if name not in ("README.md", "generation_config.json")]
     for number in range(rounds):
-        for index, name in enumerate(order):
+        for index in range(len(order)):
             yield _cut_save(order, index, chance.random(), number)
         for name in needed:
             size = (runs.first / BAD / name).stat().st_size
@@ -91,6 +120,13 @@ def damages(runs: Runs, seed: int, rounds: int = 1) -> Iterator[Damage]:
         yield _save_on_top(runs, order, index)
 
 
+def _later(checkpoint: Path, by: int) -> None:
+    """Moves the times of a checkpoint: a step of a real run takes a second, not a millisecond."""
+    for path in checkpoint.iterdir():
+        at = path.stat().st_mtime_ns + by
+        os.utime(path, ns=(at, at))
+
+
 def save_order(checkpoint: Path) -> list[str]:
     """The files in the order in which the Trainer wrote them."""
     names = sorted((path.stat().st_mtime_ns, _rank(path.name), path.name) for path in checkpoint.iterdir())
@@ -99,18 +135,12 @@ def save_order(checkpoint: Path) -> list[str]:
 
 # Files of a small save may have one time; these are written in this order (transformers 5.23, trainer.py:3355).
 _ORDER = ("README.md", "config.json", "generation_config.json", "adapter_model.safetensors", "adapter_config.json",
-          "model", "training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")  # fmt: skip
+          "model", "training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth",
+          "trainer_state.json")  # fmt: skip
 
 
 def _rank(name: str) -> int:
     return next(index for index, start in enumerate(_ORDER) if name.startswith(start))
-
-
-def _worker(*arguments: str, stdin: str = "") -> str:
-    command = [sys.executable, str(WORKER), *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 def _kept_times(change: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -170,9 +200,15 @@ def _cut_save(order: list[str], index: int, share: float, number: int) -> Damage
 def _of_step_2(runs: Runs, name: str, copy: Callable[..., object]) -> Damage:
     """One file is that of the checkpoint before, with its old time or as a new copy."""
     kind = "with its time" if copy is shutil.copy2 else "copied later"
-    return Damage(
-        "file of another step", f"{name} of step 2, {kind}", lambda folder: copy(runs.first / GOOD / name, folder / name)
-    )
+    source = runs.first / GOOD / name
+
+    def replace(folder: Path) -> None:
+        copy(source, folder / name)
+        if copy is shutil.copy:
+            at = (folder / "trainer_state.json").stat().st_mtime_ns + 5 * MINUTE_NS
+            os.utime(folder / name, ns=(at, at))
+
+    return Damage("file of another step", f"{name} of step 2, {kind}", replace)
 
 
 def _save_on_top(runs: Runs, order: list[str], index: int) -> Damage:
@@ -182,7 +218,7 @@ def _save_on_top(runs: Runs, order: list[str], index: int) -> Damage:
         newest = max(path.stat().st_mtime_ns for path in folder.iterdir())
         for place, name in enumerate(order[:index]):
             shutil.copy(runs.other / BAD / name, folder / name)
-            at = newest + 60_000_000_000 + place * 10_000_000  # a minute later, a file every 10 ms
+            at = newest + MINUTE_NS + place * 10_000_000  # a minute later, a file every 10 ms
             os.utime(folder / name, ns=(at, at))
 
     return Damage("save on top cut short", f"another save on top, up to {order[index - 1]}", cover)

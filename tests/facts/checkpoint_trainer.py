@@ -1,10 +1,13 @@
 """A real Trainer on a tiny model, in a process of its own: saves checkpoints, and resumes from damaged ones.
 
-    python tests/facts/checkpoint_trainer.py save KIND FOLDER [SEED]
-    python tests/facts/checkpoint_trainer.py resume KIND < JSON list of checkpoint folders > JSON list of outcomes
+Reads requests from stdin, one JSON object a line, and answers each with a line of JSON:
 
-KIND is full, lora or sharded. A run has 6 steps and saves every 2. An outcome is "equal" (the weights at the end are
-those of an undisturbed run, bit for bit), "differs" or "fails: REASON".
+    {"do": "save", "kind": KIND, "folder": FOLDER, "seed": NUMBER, ...}   trains 6 steps and saves every 2; null
+    {"do": "resume", "kind": KIND, "folder": CHECKPOINT, "expected": HASH}   an outcome
+    {"do": "last", "folder": FOLDER}   what get_last_checkpoint chooses
+
+KIND is full, lora or sharded; other keys of "save" are arguments of the Trainer. An outcome is "equal" (the weights at
+the end are those of an undisturbed run, bit for bit), "differs" or "fails: REASON".
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging as transformers_logging
 
 KINDS = ("full", "lora", "sharded")
@@ -53,7 +57,7 @@ def _model(kind: str, seed: int) -> Any:
     return model
 
 
-def _trainer(kind: str, folder: str, seed: int, *, save: bool) -> Trainer:
+def _trainer(kind: str, folder: str, seed: int, *, save: bool, **more: Any) -> Trainer:
     rows = torch.randint(0, 128, (64, 8), generator=torch.Generator().manual_seed(seed))
     arguments = TrainingArguments(
         folder,
@@ -67,6 +71,7 @@ def _trainer(kind: str, folder: str, seed: int, *, save: bool) -> Trainer:
         use_cpu=True,
         disable_tqdm=True,
         seed=seed + 1,
+        **more,
     )
     model = _model(kind, 0)  # the base model is the same in every run
     return Trainer(model, arguments, train_dataset=[{"input_ids": row, "labels": row} for row in rows])
@@ -79,15 +84,15 @@ def _weights(trainer: Trainer) -> str:
     return total.hexdigest()
 
 
-def save(kind: str, folder: str, seed: int = 0) -> None:
-    trainer = _trainer(kind, folder, seed, save=True)
+def save(kind: str, folder: str, seed: int = 0, **more: Any) -> None:
+    trainer = _trainer(kind, folder, seed, save=True, **more)
     trainer.train()
     with open(os.path.join(folder, "weights.txt"), "w", encoding="utf-8") as file:
         file.write(_weights(trainer))
 
 
-def resume(kind: str, checkpoint: str, expected: str) -> str:
-    """What becomes of a run that is resumed from `checkpoint`."""
+def resume(kind: str, folder: str, expected: str) -> str:
+    """What becomes of a run that is resumed from the checkpoint `folder`."""
     with tempfile.TemporaryDirectory() as scratch:
         # What a new process would have, whatever ran here before.
         random.seed(7)
@@ -95,27 +100,28 @@ def resume(kind: str, checkpoint: str, expected: str) -> str:
         torch.manual_seed(7)
         try:
             trainer = _trainer(kind, scratch, 0, save=False)
-            trainer.train(resume_from_checkpoint=checkpoint)
+            trainer.train(resume_from_checkpoint=folder)
         except Exception as error:
             return f"fails: {type(error).__name__}: {error}"[:200]
         return "equal" if _weights(trainer) == expected else "differs"
 
 
-def main(arguments: list[str]) -> None:
+def last(folder: str) -> str | None:
+    return get_last_checkpoint(folder)
+
+
+def main() -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.disable(logging.WARNING)
-    verb, kind = arguments[:2]
-    if verb == "save":
-        save(kind, arguments[2], int(arguments[3]) if len(arguments) > 3 else 0)
-        return
-    request = json.load(sys.stdin)
-    output, sys.stdout = sys.stdout, sys.stderr
-    outcomes = [resume(kind, folder, request["expected"]) for folder in request["folders"]]
-    json.dump(outcomes, output)
+    answers, sys.stdout = sys.stdout, sys.stderr  # the Trainer prints its logs
+    verbs = {"save": save, "resume": resume, "last": last}
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps(verbs[request.pop("do")](**request)), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -544,3 +545,26 @@ def test_no_well_known_name_is_taken_for_a_misspelt_one(name: str) -> None:
     assert misspelt(name) is None
     assert misspelt(name.upper()) is None
     assert not is_path(name)
+
+
+HOSTILE = {
+    "keys": json.dumps({f"k{number}x": 1 for number in range(16_000)}),
+    "keys of a block": json.dumps({"lora": {f"k{number}x": 1 for number in range(16_000)}}),
+    "items": json.dumps({"base_model": "a/b", "data": [1] * 60_000}),
+    "codes": json.dumps({"base_model": "a/b", "guard": {"actions": {f"RUN{n}": "x" for n in range(9_000)}}}),
+    "arguments": json.dumps({"base_model": "a/b", "trainer_arguments": {f"a{n}b": 1 for n in range(12_000)}}),
+    "twice": "{" + ",".join(f'"a":{number}' for number in range(25_000)) + "}",
+    "missing files": json.dumps({"base_model": "a/b", "data": [f"./no{number}" for number in range(15_000)]}),
+    "deep path": json.dumps({"base_model": "a/" * 120_000}),
+    "long name": json.dumps({"base_model": "a" * 250_000}),
+    "tables": "".join(f"[k{number}x]\n" for number in range(16_000)),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_thousands_of_problems_take_no_time(text: str) -> None:
+    started = time.monotonic()
+    facts = read_config(text + "\n")
+    assert time.monotonic() - started < 10
+    assert len(facts.problems) <= 201
+    assert len(facts.named.data) <= 1_000

@@ -227,6 +227,22 @@ def test_counts_of_long_texts(counters: dict[str, tuple[Counter, Tokenizer]], na
     assert counter.counts(texts) == expected  # all looked up by now
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_limit_never_hides_a_text_that_is_longer(counters: dict[str, tuple[Counter, Tokenizer]], name: str) -> None:
+    _, library = counters[name]
+    for limit in (10, 60, 150, 400):
+        counter = Counter(counters[name][0].folder)
+        for seed in (11, 12):
+            texts = corpus(seed=seed, size=150)
+            for text, count in zip(texts, counter.counts(texts, [limit] * len(texts)), strict=True):
+                right = len(library.encode(text, add_special_tokens=False).ids)
+                assert count == right or right <= count <= limit
+                for end in (len(text) // 3, len(text) // 2):
+                    most = counter.at_most_before(text, end)
+                    spans = library.encode(text, add_special_tokens=False).offsets
+                    assert most is None or most >= sum(start < end for start, _ in spans)
+
+
 def test_lookups_are_given_up_where_they_are_wrong(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_counts, "_TRIAL_TEXTS", 8)
     counter = Counter(folders["llama3"])
@@ -544,5 +560,5 @@ def test_large_data_is_sampled(tmp_path: Path) -> None:
     file.write_bytes(b"x")
     assert (sample_every(str(file)), sample_every(str(tmp_path)), sample_every("/no/such")) == (1, 1, 1)
     with file.open("r+b") as handle:
-        handle.truncate(640 << 20)
+        handle.truncate(320 << 20)
     assert (sample_every(str(file)), sample_every(str(tmp_path))) == (10, 10)

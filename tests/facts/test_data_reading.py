@@ -69,7 +69,7 @@ def test_a_sound_chat_file(tmp_path: Path) -> None:
         ({"messages": [{"content": "a"}]}, "messages-missing", 15, "a message without 'role'"),
         (chat(("human", "a"), ("assistant", "b")), "unknown-role", 15, "role 'human', which means 'user'"),
         (chat(("user", 5), ("assistant", "b")), "content-not-string", 43, "'content' is number"),
-        (chat(("user", "a"), ("assistant", None)), "content-not-string", 83, "'content' of 'assistant' is null"),
+        (chat(("user", "a"), ("assistant", None)), "content-not-string", 82, "'content' of 'assistant' is null"),
         (chat(("user", ["a"]), ("assistant", "b")), "content-not-string", 44, "list of string"),
         (chat(("user", "a")), "no-assistant-turn", 15, "roles user"),
         (chat(("user", "a"), ("user", "b"), ("assistant", "c")), "role-order", 49, "'user' right after 'user'"),
@@ -77,17 +77,15 @@ def test_a_sound_chat_file(tmp_path: Path) -> None:
         (chat(("user", "a"), ("system", "b"), ("assistant", "c")), "role-order", 49, "'system' after 'user'"),
         (chat(("user", "a"), ("tool", "b"), ("assistant", "c")), "role-order", 49, "no call by 'assistant'"),
         (chat(("user", " \n"), ("assistant", "c")), "empty-content", 43, "'content' of 'user' is empty"),
-        (chat(("user", "a"), ("assistant", "")), "empty-content", 83, "'content' of 'assistant' is empty"),
+        (chat(("user", "a"), ("assistant", "")), "empty-content", 82, "'content' of 'assistant' is empty"),
         (chat(("user", "a<|im_end|>"), ("assistant", "c")), "template-token-in-content", 43, "holds '<|im_end|>'"),
-        ({"prompt": "a", "completion": ""}, "empty-content", 29, "'completion' is empty"),
+        ({"prompt": "a", "completion": ""}, "empty-content", 31, "'completion' is empty"),
         ({"text": 5}, "content-not-string", 10, "'text' is number"),
         (b'{"text": "a", "n": 1e400}', "malformed-json", 20, "a number too large"),
     ],
 )
 @pytest.mark.parametrize("before", [0, 3])
-def test_a_problem_and_its_place(
-    tmp_path: Path, row: Any, kind: str, column: int, detail: str, before: int
-) -> None:
+def test_a_problem_and_its_place(tmp_path: Path, row: Any, kind: str, column: int, detail: str, before: int) -> None:
     facts = read_data(write(tmp_path / "a.jsonl", *[HI] * before, row, HI))
     problem = facts.problem(kind)  # type: ignore[arg-type]
     assert problem is not None, facts.problems
@@ -201,7 +199,10 @@ def test_no_cut_changes_what_is_told(tmp_path: Path, data: st.DataObject) -> Non
     # Lines that a JSON decoder refuses are told by number.
     refused = {number for number, line in enumerate(lines, 1) if line.strip() and not _is_object(line)}
     named = {
-        place.line for each in whole.problems if each.kind in ("malformed-json", "bad-encoding") for place in each.samples
+        place.line
+        for each in whole.problems
+        if each.kind in ("malformed-json", "bad-encoding")
+        for place in each.samples
     }
     assert named <= refused
     count = sum(each.count for each in whole.problems if each.kind in ("malformed-json", "bad-encoding"))

@@ -139,6 +139,15 @@ def test_nothing_is_logged(file: Path, capfd: pytest.CaptureFixture[str]) -> Non
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("kind", ["zip", "legacy"])
+def test_a_pickle_that_is_too_long_is_no_problem(kind: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainguard.facts.weights.pickle_walk.MAX_OPCODES", 50)
+    file.write_bytes(HONEST[f"state-dict-{kind}.bin"])
+    read = read_torch_file(file)
+    assert (read.problem, read.dangerous) == (None, ())
+    assert "opcodes" in (read.unscanned or "")
+
+
 NAMES = sorted(POISONED | HONEST)
 
 

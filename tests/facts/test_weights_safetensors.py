@@ -28,7 +28,7 @@ def file_of(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
 
 def library_accepts(content: bytes) -> bool:
     try:
-        deserialize(content)
+        deserialize(content)  # type: ignore[no-untyped-call]
     except SafetensorError:
         return False
     return True

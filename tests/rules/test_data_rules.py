@@ -125,8 +125,10 @@ def test_one_empty_shard_is_not_said_to_be_everything() -> None:
 
 def test_a_repair_is_offered_where_there_is_one() -> None:
     assert repair(QUIET) == "trainguard data train.jsonl --fix train.repaired.jsonl"
-    odd = facts("my data.jsonl.gz", files=(DataFile(path="my data.jsonl.gz", bytes=1, rows=1, format="jsonl"),))
-    assert repair(odd) == "trainguard data 'my data.jsonl.gz' --fix 'my data.repaired.jsonl'"
+    odd = facts("my data.txt", files=(DataFile(path="my data.txt", bytes=1, rows=1, format="jsonl"),))
+    assert repair(odd) == "trainguard data 'my data.txt' --fix 'my data.repaired.jsonl'"
+    packed = DataFile(path="a.jsonl.gz", bytes=1, rows=1, format="jsonl", compression="gzip")
+    assert repair(facts("a.jsonl.gz", files=(packed,))) is None
     known = Sample(path="train.jsonl", line=1)
     (only,) = found(with_problem("unknown-role", known))
     assert only.fix is not None
@@ -173,6 +175,13 @@ def test_less_than_a_batch_is_told_where_the_batch_is_known(rows: int, batch_siz
 def test_a_file_is_large_above_one_gigabyte(size: int, speaks: bool) -> None:
     data = facts(files=(DataFile(path="train.jsonl", bytes=size, rows=9, format="jsonl"),))
     assert len(list(LargeFile().check(Subject(kind="data", data=data)))) == speaks
+
+
+def test_several_large_files_are_one_finding() -> None:
+    files = tuple(DataFile(path=f"data/{n}.jsonl", bytes=n * 900_000_000, rows=9, format="jsonl") for n in range(1, 5))
+    (only,) = LargeFile().check(Subject(kind="data", data=facts("data", files=files)))
+    assert only.message.startswith("data/2.jsonl has 1.8 GB and 2 more files are as large: ")
+    assert only.where == Location("data/2.jsonl")
 
 
 # -- words

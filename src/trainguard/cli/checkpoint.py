@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,22 +141,13 @@ def _chosen(facts: CheckpointsFacts, steps: tuple[int, ...]) -> list[Checkpoint]
 
 def _read(folder: Path, base: Path | None, deep: bool, *, quiet: bool) -> CheckpointsFacts:
     """The facts, with a progress bar on a terminal. Raises UsageError where the folder cannot be read."""
-    import sys
-
+    from trainguard.cli.byte_progress import ByteProgress
     from trainguard.facts.checkpoint.reading import read_checkpoints
 
     if base is not None and not base.is_dir():
         raise UsageError(f"--base {base}: is no folder")
-    shown = deep and not quiet and sys.stderr.isatty()
-    bar = click.progressbar(length=1, label="reading", file=sys.stderr, show_pos=False) if shown else nullcontext()
-    with bar as shown_bar:
-
-        def tell(done: int, total: int) -> None:
-            if shown_bar is not None:
-                shown_bar.length = total
-                shown_bar.update(done - shown_bar.pos)
-
-        facts = read_checkpoints(folder, base=base, deep=deep, on_progress=tell if shown else None)
+    with ByteProgress(str(folder)) as progress:
+        facts = read_checkpoints(folder, base=base, deep=deep, on_progress=None if quiet else progress)
     if facts.unreadable is not None:
         raise UsageError(f"{folder}: {facts.unreadable}; give the output folder of a run")
     return facts

@@ -200,11 +200,22 @@ def _write(output: Path, text: str, *, force: bool) -> None:
         if force:
             os.replace(temporary, output)
         else:
-            os.link(temporary, output)  # fails where something is there by now; a rename would replace it
-            os.unlink(temporary)
+            _put(temporary, output, text)
     except OSError as error:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
         if isinstance(error, FileExistsError):
             raise UsageError(f"{output} is there already; take another --output, or --force to replace it") from None
         raise UsageError(f"--output {output}: cannot be written: {error.strerror or error}") from None
+
+
+def _put(temporary: str, output: Path, text: str) -> None:
+    """Gives the file its name where nothing has it by now; a rename would replace it."""
+    try:
+        os.link(temporary, output)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links, such as FAT
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    os.unlink(temporary)

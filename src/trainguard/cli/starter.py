@@ -105,10 +105,12 @@ def chosen(seen: Seen) -> list[Choice]:
     steps = _steps_of_epoch(seen, batch * accumulation)
     precision, precision_why = _precision(seen)
     adapter = method != "full"
-    model_why = (
-        f"{seen.parameters / 1e9:.2g} billion parameters" if seen.parameters else "a folder, or an id of the hub"
+    model_why = f"{_millions(seen.parameters)} parameters" if seen.parameters else "a folder, or an id of the hub"
+    rows = (
+        f"{seen.rows:,} example{'s' if seen.rows != 1 else ''}"
+        if seen.rows is not None
+        else "a file, a folder of shards, or an id of the hub"
     )
-    rows = f"{seen.rows:,} examples" if seen.rows is not None else "a file, a folder of shards, or an id of the hub"
     rate = "ten times that of full fine-tuning, as TRL's PEFT guide and the QLoRA paper have it"
     save, save_why = _save_steps(steps)
     return [
@@ -180,6 +182,8 @@ def _max_length(seen: Seen) -> tuple[int, str]:
     wanted = next((each for each in _LENGTHS if each >= seen.length_99), seen.length_99)
     if seen.shortest is not None:
         wanted = max(wanted, seen.shortest, 2)
+    if limit is not None and wanted > limit >= seen.length_99:
+        wanted = limit
     if limit is not None and wanted > limit:
         return limit, f"tokens; the model has no more positions, and the longest example has {about}{seen.longest:,}"
     return (
@@ -200,7 +204,7 @@ def _batch_size(seen: Seen, length: int) -> tuple[int, str]:
     batch = int(memory * _SHARE_FOR_LOGITS // each)
     batch = max(1, min(largest, batch))
     batch = 1 << (batch.bit_length() - 1)  # a power of two
-    return batch, f"examples at a time; the logits of one take {_gb(each)} GB of the {where}'s {_gb(memory)} GB"
+    return batch, f"examples at a time; the logits of one take {_size(each)} of the {where}'s {_gb(memory)} GB"
 
 
 def _accumulation(seen: Seen, batch: int) -> tuple[int, str]:
@@ -257,6 +261,14 @@ def _machine(seen: Seen) -> str:
     elif seen.gpus == 0:
         parts.append("no GPU")
     return visible(", ".join(parts)) or "this machine"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e9:.2g} billion" if count >= 10**9 else f"{max(1, round(count / 1e6)):,} million"
+
+
+def _size(size: int) -> str:
+    return f"{_gb(size)} GB" if size >= 10**8 else f"{max(1, round(size / 1e6))} MB"
 
 
 def _gb(size: float | None) -> str:

@@ -111,7 +111,7 @@ def _sample_lines(finding: Finding, style: Style, width: int | None) -> list[str
     lines = []
     for place, sample in zip(places, shown, strict=True):
         said = str(sample.get("detail", ""))
-        said = "" if said in finding.message else snippet(said, Location(), max_cells=room // 2).text
+        said = "" if f": {said}" in finding.message else snippet(said, Location(), max_cells=room // 2).text
         said += ": " if said and sample.get("text") else ""
         text = _sample_text(sample, room - len(said))
         lines.append(f"{style(_DIM, place.rjust(gutter))} {style(_DIM, '|')} {said}{text}".rstrip())

@@ -29,6 +29,8 @@ from trainguard.facts.checkpoint.folder import (
 # With fewer files, or fewer times among them, an order proves little.
 _LEAST_FILES = 5
 _LEAST_TIMES = 4
+# Files that were made within a second of each other are a copy in some order, not two saves.
+_LEAST_NS = 10**9
 # peft writes its card before an adapter (peft 0.21, peft_model.py:299).
 _BEFORE_ADAPTER = ("README.md",)
 _AFTER_WEIGHTS = (ADAPTER_CONFIG, "tokenizer_config.json", ARGUMENTS, OPTIMIZER, SCHEDULER, SCALER, RNG, STATE)
@@ -56,7 +58,7 @@ def _two_saves(order: list[str], times: list[int], weights: frozenset[str]) -> s
         later = [name for name in order[:cut] if name in weights]
         if not later or min(first) <= max(rest) or first != sorted(first) or rest != sorted(rest):
             continue
-        if len(set(times)) < _LEAST_TIMES:
+        if len(set(times)) < _LEAST_TIMES or min(first) - max(rest) < _apart(rest):
             return None
         span = _span((min(first) - times[-1]) / 1e9)
         return (
@@ -74,12 +76,17 @@ def _one_stranger(order: list[str], times: list[int], loaded: frozenset[str]) ->
             continue
         if _kept(times) != len(times) - 1:
             continue
-        if not others[0] <= times[index] <= others[-1]:
-            late = times[index] > others[-1]
-            seconds = (times[index] - others[-1] if late else others[0] - times[index]) / 1e9
+        late = times[index] > others[-1]
+        gap = times[index] - others[-1] if late else others[0] - times[index]
+        if gap >= _apart(others):
             where = "after" if late else "before"
-            return f"{name} was written {_span(seconds)} {where} all the others: it is of another save"
+            return f"{name} was written {_span(gap / 1e9)} {where} all the others: it is of another save"
     return None
+
+
+def _apart(times: Sequence[int]) -> int:
+    """How far from `times` another save is at least, in ns: between two saves there is more training than saving."""
+    return max(_LEAST_NS, times[-1] - times[0])
 
 
 def _kept(times: Sequence[int]) -> int:

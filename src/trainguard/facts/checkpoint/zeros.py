@@ -32,7 +32,7 @@ _FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _NUMBERS = re.compile(r"\d+")
 # Tensors with a row for each token, of which some may never have been used.
 _PADDED = re.compile(r"emb|wte|wpe|head|vocab", re.IGNORECASE)
-_UNLEARNT = re.compile(r"bias|lora_|embedding_B|zero|gate|alpha|scale|gamma|mask", re.IGNORECASE)
+_UNLEARNT = re.compile(r"bias|lora_B|lora_magnitude|embedding_B|zero|gate\.|alpha|scale|gamma|mask", re.IGNORECASE)
 
 Progress = Callable[[int], None]
 
@@ -43,6 +43,7 @@ class _Tensor:
     begin: int
     end: int
     row: int
+    matrix: bool
 
 
 def torn(weights: WeightsFile, *, whole: bool, progress: Progress | None = None) -> str | None:
@@ -74,7 +75,8 @@ def _floats(weights: WeightsFile) -> list[_Tensor]:
     for name, entry in (weights.tensors or {}).items():
         if entry.dtype in _FLOATS and entry.data_offsets is not None and entry.size > 0:
             begin, end = entry.data_offsets
-            found.append(_Tensor(name, weights.data_start + begin, weights.data_start + end, _row_bytes(entry)))
+            start = weights.data_start
+            found.append(_Tensor(name, start + begin, start + end, _row_bytes(entry), len(entry.shape) > 1))
     return sorted(found, key=lambda tensor: tensor.begin)
 
 
@@ -98,28 +100,30 @@ def _tail(file: FileIO, size: int, start: int) -> int:
 
 
 def _judge_tail(file: FileIO, begin: int, size: int, tensors: list[_Tensor]) -> str | None:
-    first = _holding(tensors, begin)
     if size - begin < _LEAST_TAIL:
         return None
     words = f"it ends in {size - begin:,} zero bytes, from byte {begin:,} on"
-    if first is not None and _is_torn_tail(first, begin):
+    first = _holding(tensors, begin)
+    empty = [tensor for tensor in tensors if tensor.begin >= begin and not _UNLEARNT.search(tensor.name)]
+    if first is not None and _is_torn_tail(first, begin, any(tensor.matrix for tensor in empty)):
         return f"{words}, in the middle of tensor {first.name!r}: these blocks were never written"
-    empty = [tensor for tensor in tensors if tensor.begin >= begin]
     for tensor in empty:
-        if _UNLEARNT.search(tensor.name):
-            continue
         siblings = [other for other in tensors if other.begin < begin and _kind(other.name) == _kind(tensor.name)]
         if siblings and all(any(read_at(file, other.begin, min(64, other.end - other.begin))) for other in siblings):
             return f"{words}: tensor {tensor.name!r} is all zero, unlike {siblings[0].name!r}"
     return None
 
 
-def _is_torn_tail(tensor: _Tensor, begin: int) -> bool:
-    """Whether zeros from `begin` to the end of the file break off a tensor: inside of a row, or at a block."""
+def _is_torn_tail(tensor: _Tensor, begin: int, more: bool) -> bool:
+    """Whether zeros from `begin` to the end of the file break off a tensor: inside of a row, or at a block.
+
+    `more` says that whole matrices after it are zero too, which rows of padding never are.
+    """
     if not _at_row(tensor, begin):
         return True
-    inside = min(begin - tensor.begin, tensor.end - begin) >= _SLACK
-    return inside and -begin % BLOCK < _SLACK and not _PADDED.search(tensor.name)
+    if min(begin - tensor.begin, tensor.end - begin) < _SLACK:
+        return False
+    return more or (-begin % BLOCK < _SLACK and not _PADDED.search(tensor.name))
 
 
 def _kind(name: str) -> str:

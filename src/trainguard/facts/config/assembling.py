@@ -14,6 +14,7 @@ from trainguard.facts.config.aliases import ALIASES
 from trainguard.facts.config.fields import Field, fields
 from trainguard.facts.config.given import Given, Statements
 from trainguard.facts.config.judging import HIDDEN, Fault, judge, nearest, shown_node, shown_value, switch
+from trainguard.facts.config.node import MAX_PROBLEMS
 from trainguard.facts.config.records import ConfigProblem, Origin, ProblemKind, Setting
 from trainguard.facts.config.schema import RunConfig
 
@@ -38,6 +39,8 @@ def assemble(statements: Statements) -> tuple[tuple[Setting, ...], list[ConfigPr
     problems = [_hidden(problem) for problem in problems]
     problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
     run = _typed(settings) if not problems else None
+    if len(problems) > MAX_PROBLEMS:
+        problems = [*problems[:MAX_PROBLEMS], _more(len(problems) - MAX_PROBLEMS)]
     return tuple(settings.values()), problems, run
 
 
@@ -131,6 +134,15 @@ def _disagreement(field: Field, chosen: Given, other: Given) -> ConfigProblem:
         column=other.node.column,
         origin=other.origin,
         source=other.source,
+    )
+
+
+def _more(count: int) -> ConfigProblem:
+    return ConfigProblem(
+        kind="invalid",
+        got=f"{count:,} more problems",
+        expected="the fields of a run",
+        because=f"only the first {MAX_PROBLEMS} are told; is this another kind of file?",
     )
 
 
@@ -236,7 +248,7 @@ def _compare_trainer_arguments(setting: Setting, problems: list[ConfigProblem]) 
             problems.append(ConfigProblem(kind="unknown-key", expected=own, because=because, **common))
         elif known and key not in known:
             because = "trl.SFTConfig takes no such argument"
-            near = nearest(key, known)
+            near = nearest(key, known) if len(problems) < MAX_PROBLEMS else None
             expected = "an argument of trl.SFTConfig"
             problems.append(
                 ConfigProblem(kind="unknown-key", expected=expected, because=because, suggestion=near, **common)

@@ -12,7 +12,7 @@ from trainguard.facts.config.aliases import ALIASES, COMMENTS, SYNONYMS, UNUSED,
 from trainguard.facts.config.fields import Field, blocks, fields
 from trainguard.facts.config.json_text import parse_json
 from trainguard.facts.config.judging import nearest, shown_node
-from trainguard.facts.config.node import Entry, InvalidDocumentError, Node, from_python
+from trainguard.facts.config.node import MAX_PROBLEMS, Entry, InvalidDocumentError, Node, from_python
 from trainguard.facts.config.records import ConfigProblem, Origin
 from trainguard.facts.config.yaml_text import plain_value
 
@@ -68,7 +68,7 @@ class Statements:
         elif not prefix and path in UNUSED:
             self.unused.append(path)
         else:
-            self.problems.append(_unknown(entry, prefix))
+            self._unknown(entry, prefix)
 
     def _block(self, entry: Entry) -> None:
         node = _placed(entry)
@@ -89,6 +89,12 @@ class Statements:
                 )
             )
 
+    def _unknown(self, entry: Entry, prefix: str, *, origin: Origin = "file", source: str | None = None) -> None:
+        hint = None
+        if len(self.problems) < MAX_PROBLEMS:  # looking for what is meant takes a millisecond a key
+            hint = suggested(entry.key, prefix) or (_trainers(entry.key) if not prefix else None)
+        self.problems.append(_unknown(entry, prefix, hint, origin, source))
+
     def read_environment(self, environment: Mapping[str, str]) -> None:
         """Takes in the variables that name a field. One that is empty says nothing, as NO_COLOR and its like."""
         for each in fields().values():
@@ -103,7 +109,7 @@ class Statements:
             name = alias.name if alias is not None else key
             known = fields().get(name)
             if known is None:
-                self.problems.append(_unknown(Entry(key=key, node=Node(value=None)), "", origin="flag", source="--set"))
+                self._unknown(Entry(key=key, node=Node(value=None)), "", origin="flag", source="--set")
                 continue
             switch = alias is not None and alias.flag is not None
             if isinstance(value, str):
@@ -176,10 +182,7 @@ def _twice(path: str, first: Entry, second: Entry) -> ConfigProblem:
     )
 
 
-def _unknown(entry: Entry, prefix: str, *, origin: Origin = "file", source: str | None = None) -> ConfigProblem:
-    suggestion = suggested(entry.key, prefix)
-    if suggestion is None and not prefix:
-        suggestion = _trainers(entry.key)
+def _unknown(entry: Entry, prefix: str, suggestion: str | None, origin: Origin, source: str | None) -> ConfigProblem:
     if suggestion is not None:
         expected = suggestion if suggestion in fields() or not prefix else f"{prefix}{suggestion}"
     elif prefix:

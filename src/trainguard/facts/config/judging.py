@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import inspect
 
 from trainguard.facts.config.fields import Field, bare
-from trainguard.facts.config.node import InvalidDocumentError, Node, to_python
+from trainguard.facts.config.node import MAX_PROBLEMS, InvalidDocumentError, Node, to_python
 from trainguard.facts.config.yaml_text import plain_value
 
 # RUN001 to RUN027 of the rule book: what may happen to a run.
@@ -167,6 +167,8 @@ def _list(field: Field, kind: inspect.ListType, node: Node) -> tuple[Any, list[F
         value, wrong = _judged(field, item_kind, item)
         values.append(value)
         faults += wrong
+        if len(faults) > MAX_PROBLEMS:
+            break
     return values, faults
 
 

@@ -12,6 +12,10 @@ Scalar: TypeAlias = str | int | float | bool | None
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 20_000
+# Nobody reads more; a file with thousands of problems is no configuration.
+MAX_PROBLEMS = 200
+# Linux takes no longer path (limits.h, PATH_MAX).
+MAX_PATH = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trainguard.facts.config.judging import nearest
 from trainguard.facts.config.model_ids import misspelt
+from trainguard.facts.config.node import MAX_PATH
 from trainguard.facts.config.records import Named, Reference, Setting
 
 # huggingface_hub 1.x, utils/_validators.py `REPO_ID_REGEX` and `validate_repo_id`.
@@ -38,6 +39,7 @@ _FOLDER_NAMES = frozenset(
         "weights",
     }
 )
+_MOST_FILES = 1_000  # of data; a folder of shards is one
 _MOST_NAMES = 2_000  # names of a folder that are compared with a misspelt one
 
 
@@ -56,7 +58,7 @@ def references(settings: Iterable[Setting], folder: Path) -> Named:
     return Named(
         base_model=model_reference("base_model", model, folder) if model else None,
         tokenizer=model_reference("tokenizer", tokenizer, folder) if tokenizer else None,
-        data=tuple(data_reference("data", name, folder) for name in names),
+        data=tuple(data_reference("data", name, folder) for name in names[:_MOST_FILES]),
         eval_data=data_reference("eval.data", evaluation, folder) if evaluation else None,
         output_dir=_place(output_dir, folder) if output_dir else None,
         inbox=_place(inbox, folder) if inbox else None,
@@ -145,6 +147,8 @@ def _missing(field: str, given: str, path: Path, folder: Path, because: str) -> 
 
 def nearest_file(path: Path) -> str | None:
     """What lies near a path where nothing lies: a name that is much alike, in the deepest folder that exists."""
+    if len(str(path)) > MAX_PATH:
+        return None
     missing = path
     while not _exists(missing.parent):
         if missing.parent == missing:

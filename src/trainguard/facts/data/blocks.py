@@ -17,7 +17,7 @@ import msgspec
 import xxhash
 
 from trainguard.facts.data.faults import BadLine, bad_line, column_at, column_of, not_an_object, with_nan
-from trainguard.facts.data.judge import judge_row
+from trainguard.facts.data.judge import judge_row, place_of
 from trainguard.facts.data.options import Options
 from trainguard.facts.data.records import ProblemKind
 from trainguard.facts.data.roles import CALLS, PART, ROLES, Pattern, Verdict, judge_pattern
@@ -63,9 +63,12 @@ class BlockReader:
         self._shape = Shape()
         self._decode = msgspec.json.Decoder()
         self._verdicts: dict[Pattern, Verdict | None] = {}
+        self._finished_rows = 0
         self._escapes: bool | None = None
         self._blocks = 0
         self._rest = 0
+        self._learning = True
+        self._empty: dict[int, str] = {}
         self._tally = Tally()
         self._patterns: Counter[Pattern] = Counter()
         self._firsts: dict[Pattern, tuple[bytes, int]] = {}
@@ -81,6 +84,7 @@ class BlockReader:
         tally.patterns = [Seen(each, count, *self._firsts[each]) for each, count in self._patterns.items()]
         for watcher in self._watchers:
             watcher.finish(tally)
+        self._finished_rows += tally.rows
         self._tally = Tally()
         self._patterns, self._columns, self._layouts, self._firsts = Counter(), Counter(), Counter(), {}
         # Decoded rows hold no cycles, and the collector, which looks at each new list, is off in a worker.
@@ -105,6 +109,16 @@ class BlockReader:
     def pending_bytes(self) -> int:
         """The bytes of JSON that were read since the last tally."""
         return self._tally.size
+
+    @property
+    def sample(self) -> int | None:
+        """About how many rows of a file are wanted, None for all."""
+        return self._options.sample
+
+    @property
+    def rows_read(self) -> int:
+        """The rows read by this reader so far."""
+        return self._finished_rows + self._tally.rows
 
     @property
     def lines(self) -> int:
@@ -133,8 +147,10 @@ class BlockReader:
             # No JSON holds a bare line break within a string, so that nothing else is changed by this.
             block = block.replace(b"\r\n", b"\n")
         first = self._tally.lines
-        lines = io.BytesIO(block).readlines()
+        # A block of one line may be as long as a line may be, and is not copied.
+        lines = [block] if block.index(b"\n") == len(block) - 1 else io.BytesIO(block).readlines()
         hashes: bytes | None = None
+        self._learning = not self._rest
         if self._rest:
             self._rest -= 1
         elif (decoder := self._shape.prepare()) is not None:
@@ -173,6 +189,8 @@ class BlockReader:
         if shape.chats:
             found = Counter(patterns)
             self._count_patterns(layout, found, patterns, lines, first)
+            if self._empty:
+                self._count_empty(layout, patterns, lines, first)
             self._tally.conversational += len(rows)
         self._tally.layout_firsts.setdefault(layout, first)
         self._layouts[layout] += len(rows)
@@ -206,7 +224,10 @@ class BlockReader:
         if not all(texts) or any(map(str.isspace, texts)):
             return None
         patterns: list[tuple[str, ...]] = []
+        self._empty = {}
         for at, (attribute, _) in enumerate(shape.chats):
+            if self._empty:
+                return None
             chats = list(map(attrgetter(attribute), rows))
             ends = list(accumulate(map(len, chats), initial=0))
             if not all(chats):
@@ -215,8 +236,8 @@ class BlockReader:
             if shape.simple:
                 contents = [message.m1 for message in messages]
                 said = tuple([message.m0 for message in messages])
-                if (not all(contents) or any(map(str.isspace, contents))) and not _only_others_empty(messages):
-                    return None
+                if not all(contents) or any(map(str.isspace, contents)):
+                    self._empty = _empty_rows(chats)
             else:
                 mixed = _mixed(messages, shape.calls)
                 if mixed is None:
@@ -249,6 +270,21 @@ class BlockReader:
         if bad:
             self._bad_patterns(bad, found, patterns, lines, first)
 
+    def _count_empty(self, layout: str, patterns: list[tuple[str, ...]], lines: list[bytes], first: int) -> None:
+        """Counts the rows with an empty content of one who speaks, if nothing more fundamental is wrong with them."""
+        for at, role in self._empty.items():
+            verdict = self._verdict((layout, *patterns[at]))
+            if verdict is None or verdict.kind != "unknown-role":
+                trouble = self._tally.trouble("empty-content")
+                if not trouble.full:
+                    line = lines[at].rstrip(_WHITE)
+                    faults = judge_row(self._decode.decode(line), self._finder).faults
+                    for fault in faults[:1]:
+                        self._faulty(line, first + at, fault.where, fault)
+                else:
+                    trouble.count += 1
+                    _add(trouble, role, 1)
+
     def _bad_patterns(
         self,
         bad: dict[tuple[str, ...], Verdict],
@@ -271,8 +307,7 @@ class BlockReader:
         for at, roles in enumerate(patterns):
             if roles in wanted and not (trouble := self._tally.trouble(bad[roles].kind)).full:
                 line = lines[at].strip(_WHITE)
-                starts = judge_row(self._decode.decode(line), self._finder).starts
-                where = starts[bad[roles].message] if bad[roles].message < len(starts) else ()
+                where = place_of(self._decode.decode(line), self._shape.layout or "", bad[roles].message)
                 text = line.decode("utf-8", "replace")
                 column = column_at(text, where)
                 trouble.spots.append(Spot(first + at, column, excerpt(text, column), bad[roles].detail))
@@ -316,7 +351,7 @@ class BlockReader:
             try:
                 row = decode(line)
             except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError) as error:
-                row = with_nan(line)
+                row = with_nan(line, error)
                 if row is None:
                     hashes.append(_NO_ROW)
                     self._bad_line(line, bad_line(line, error), number)
@@ -333,7 +368,8 @@ class BlockReader:
     def _row(self, row: dict[str, Any], line: bytes, number: int, hashed: int) -> None:
         tally = self._tally
         tally.rows += 1
-        self._columns.update(row.keys())
+        for name in row:
+            self._columns[name] += 1
         judged = judge_row(row, self._finder)
         if judged.layout is None:
             self._faulty(line, number, judged.faults[0].where, judged.faults[0])
@@ -344,7 +380,9 @@ class BlockReader:
             if fault.kind in ("messages-missing", "messages-empty", "unknown-role", "content-not-string"):
                 self._faulty(line, number, fault.where, fault)
                 return
-        sound = not judged.faults
+        # What is wrong with a row from here on is not its shape.
+        if self._learning:
+            self._shape.learn(judged.layout, row)
         if judged.pattern is not None:
             pattern = judged.pattern
             tally.conversational += 1
@@ -353,15 +391,13 @@ class BlockReader:
             self._patterns[pattern] += 1
             verdict = self._verdict(pattern)
             if verdict is not None:
-                where = judged.starts[verdict.message] if verdict.message < len(judged.starts) else ()
+                where = place_of(row, judged.layout, verdict.message)
                 self._place(verdict.kind, line, number, where, verdict.detail, verdict.counts)
                 if verdict.kind in ("messages-empty", "unknown-role"):
                     return
         # The same kind counts once a row.
         for fault in {fault.kind: fault for fault in reversed(judged.faults)}.values():
             self._faulty(line, number, fault.where, fault)
-        if sound:
-            self._shape.learn(judged.layout, row)
         if self._watchers:
             self._show(number, row, line, hashed)
 
@@ -413,11 +449,15 @@ def _joined(hashes: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     return [(first, b"".join(some)) for first, some in runs]
 
 
-def _only_others_empty(messages: list[Any]) -> bool:
-    """Whether the empty contents are all of roles that may be empty, such as a system message."""
-    return not any(
-        message.m0 in ("user", "assistant") and (not message.m1 or message.m1.isspace()) for message in messages
-    )
+def _empty_rows(chats: list[Any]) -> dict[int, str]:
+    """The rows with an empty content of one who may not be silent, and the first such one's role."""
+    found = {}
+    for at, chat in enumerate(chats):
+        for message in chat:
+            if (not message.m1 or message.m1.isspace()) and message.m0 in ("user", "assistant"):
+                found[at] = message.m0
+                break
+    return found
 
 
 def _mixed(messages: list[Any], calls: tuple[str, ...]) -> tuple[list[str], list[str]] | None:

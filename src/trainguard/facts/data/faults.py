@@ -35,12 +35,14 @@ def bad_line(line: bytes, error: Exception) -> BadLine:
             str(line, "utf-8")
     except UnicodeDecodeError as wrong:
         return BadLine("bad-encoding", wrong.start, f"byte 0x{line[wrong.start]:02x} is not UTF-8", "invalid UTF-8")
-    if b"\\ud" in line or b"\\uD" in line:
+    words = str(error)
+    # What msgspec 0.22 says of half a pair: "invalid utf-16 surrogate pair", and "truncated" for want of the second.
+    halved = "surrogate" in words or ("truncated" in words and line.endswith((b"}", b"]")))
+    if halved and (b"\\ud" in line or b"\\uD" in line):
         lone = lone_surrogate(line)
         if lone is not None:
             shown = line[lone : lone + 6].decode("ascii")
             return BadLine("bad-encoding", lone, f"{shown} is half of a surrogate pair", "lone surrogate")
-    words = str(error)
     if line.startswith(b"\xef\xbb\xbf"):
         return BadLine("bad-encoding", 0, "a byte order mark within the file", "byte order mark")
     if "out of range" in words:
@@ -58,7 +60,7 @@ def _malformed(line: bytes, words: str) -> BadLine:
     byte = int(found[1]) if found else None
     if b"\0" in line:
         return BadLine("malformed-json", line.index(b"\0"), "NUL bytes", "NUL bytes")
-    if "truncated" in words and line.rstrip()[-1:] in (b"{", b"[", b","):
+    if "truncated" in words and line[-1:] in (b"{", b"[", b","):
         what = "the line ends within the JSON, as in a document over several lines; JSON Lines has each object on one"
         return BadLine("malformed-json", len(line), what, "cut off")
     if "truncated" in words:
@@ -76,11 +78,13 @@ def _malformed(line: bytes, words: str) -> BadLine:
     return BadLine("malformed-json", byte, reason, "broken JSON")
 
 
-def with_nan(line: bytes) -> dict[str, Any] | None:
+def with_nan(line: bytes, error: Exception) -> dict[str, Any] | None:
     """The object of a line that is sound but for NaN or Infinity; None for every other line.
 
     Python's json writes them, and datasets 5.2 (pyarrow's reader) takes them, so that no training fails of them.
     """
+    if not isinstance(error, msgspec.DecodeError) or "invalid" not in str(error):
+        return None
     if b"NaN" not in line and b"Infinity" not in line:
         return None
     replaced = _NOT_A_NUMBER.sub(_as_null, line)
@@ -152,6 +156,7 @@ def column_of(line: bytes, byte: int | None) -> int | None:
     return None if byte is None else len(line[:byte].decode("utf-8", "replace")) + 1
 
 
+_MAX_WALKED = 500_000
 _TOKEN = re.compile(r'"(?:[^"\\]+|\\.)*+"|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
 
 
@@ -160,6 +165,8 @@ def column_at(text: str, where: Where) -> int | None:
 
     Keys are compared as JSON states them, the last of equal ones is meant, as decoders do.
     """
+    if len(text) > _MAX_WALKED:
+        return None
     tokens = [(found.group(), found.start()) for found in _TOKEN.finditer(text)]
     if not tokens:
         return None

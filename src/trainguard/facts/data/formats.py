@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+import msgspec
+
 from trainguard.facts.data.ranges import open_regular
 from trainguard.facts.data.records import Compression, FileFormat
 
@@ -96,13 +98,13 @@ def judge_head(name: str, head: bytes, given: str | None = None) -> Kind:
 
 def _by_both(name: str, named: FileFormat | None, head: bytes) -> Kind:
     content = _by_content(head)
-    if named == "jsonl" and content == "json" and head.lstrip(_BLANK)[:1] == b"[":
+    if named == "jsonl" and _is_array_of_rows(head.lstrip(_BLANK)):
         return Kind("json", None, "the content is one JSON array, not one object a line")
     if named == "json":
         # datasets reads JSON Lines by this name as well.
         return Kind(content if content in ("json", "jsonl") else "json")
     if named in ("csv", "text"):
-        if content == "jsonl" and b'"' in head[:4096]:
+        if content == "jsonl" and _is_object(head.lstrip(_BLANK).partition(b"\n")[0]):
             return Kind("jsonl", None, f"the content is JSON Lines, and {_suffix(name)!r} is read as {_LOADERS[named]}")
         return Kind(named)
     if named is None:
@@ -113,6 +115,21 @@ def _by_both(name: str, named: FileFormat | None, head: bytes) -> Kind:
 
 _LOADERS: dict[FileFormat, str] = {"csv": "CSV", "text": "plain text, a row a line"}
 _BLANK = b"\xef\xbb\xbf \t\r\n"
+
+
+def _is_array_of_rows(start: bytes) -> bool:
+    """Whether a file named as JSON Lines is an array of objects instead, and no line with a bracket too many."""
+    if start[:1] != b"[" or start[1:].lstrip()[:1] not in (b"{", b"]", b""):
+        return False
+    line, newline, rest = start.partition(b"\n")
+    return not newline or line.rstrip()[-1:] in b"[{," or (line.rstrip().endswith(b"]") and not rest.strip())
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(line), dict)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
+        return False
 
 
 def _suffix(name: str) -> str:

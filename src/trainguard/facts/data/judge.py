@@ -39,7 +39,6 @@ class Judged(NamedTuple):
     layout: str | None
     pattern: Pattern | None
     faults: list[Fault]
-    starts: tuple[Where, ...] = ()  # where each message of the pattern is
 
 
 class _WrongError(Exception):
@@ -57,8 +56,8 @@ def judge_row(row: Mapping[str, Any], tokens: TokenFinder) -> Judged:
         return Judged(None, None, [_no_layout(row)])
     faults: list[Fault] = []
     roles: list[str] = [layout]
-    starts: list[Where] = []
     chats = 0
+    plain = layout != "sharegpt"
     try:
         present = [name for name in _column_names(layout, row) if row.get(name) is not None]
         for at, name in enumerate(present):
@@ -75,14 +74,32 @@ def judge_row(row: Mapping[str, Any], tokens: TokenFinder) -> Judged:
             if at and len(roles) > 1:
                 roles.append(PART)
             for i, message in enumerate(value):
-                role = _message(layout, message, (name, i), faults, tokens)
-                roles.append(role)
-                starts.append((name, i))
+                # Most messages are like this, even of rows with a fault.
+                if plain and message.__class__ is dict and len(message) == _PAIR:
+                    role, content = message.get("role"), message.get("content")
+                    if role.__class__ is str and content.__class__ is str and tokens.harmless(content):
+                        roles.append(role)
+                        continue
+                roles.append(_message(layout, message, (name, i), faults, tokens))
     except _WrongError as wrong:
         return Judged(layout, None, [wrong.fault])
     # Two faults of one row are told apart only where neither hides the other; content of a wrong type hides the rest.
     wrong_type = [fault for fault in faults if fault.kind == "content-not-string"]
-    return Judged(layout, tuple(roles) if chats else None, wrong_type[:1] or faults, tuple(starts))
+    return Judged(layout, tuple(roles) if chats else None, wrong_type[:1] or faults)
+
+
+_PAIR = 2
+
+
+def place_of(row: Mapping[str, Any], layout: str, message: int) -> Where:
+    """Where in the row a message of its pattern is, counted over all its parts."""
+    for name in _column_names(layout, row):
+        value = row.get(name)
+        if isinstance(value, list):
+            if message < len(value):
+                return (name, message)
+            message -= len(value)
+    return ()
 
 
 def _column_names(layout: str, row: Mapping[str, Any]) -> tuple[str, ...]:

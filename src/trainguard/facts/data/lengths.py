@@ -29,7 +29,7 @@ HISTOGRAM_BARS = 20
 # are tokens and how to count them"). Only for the summary: nothing is warned of by it.
 BYTES_A_TOKEN = 4
 # Bytes of data up to which every row is measured for the summary, and to which larger data is sampled.
-SUMMARY_BYTES = 64 << 20
+SUMMARY_BYTES = 32 << 20
 _EVERY_ROW = -1
 _NO_ROW = (1 << 63) - 1
 _BATCH_ROWS = 512
@@ -54,29 +54,28 @@ class Measure:
         self._size = 0
         self._skipped = 0
         self._state = State()
-        cuts = self._start(options.tokenizer) if options.tokenizer is not None else False
+        if options.tokenizer is not None:
+            self._start(options.tokenizer)
         # What a template adds is not bounded by the size of a row, so that with a tokenizer every row is rendered.
         # Without one, what counts as a token takes two bytes of the line at least.
         smallest = 2 * self._max_length - 1 if self._max_length is not None else _NO_ROW
         self.bound: int = smallest if self._problem is not None or options.tokenizer is None else _EVERY_ROW
         if self._max_length is None:
             self.bound = _NO_ROW
-        exhaustive = self._summary and (cuts and self._max_length is not None)
-        self.every = 0 if not self._summary else 1 if exhaustive else sample_every(options.path)
+        self.every = sample_every(options.path) if self._summary else 0
 
-    def _start(self, tokenizer: str) -> bool:
+    def _start(self, tokenizer: str) -> None:
         child = Limited()
         try:
             answer = child.open(["open", tokenizer, self._max_length, self._summary])
         except GoneError as error:
             self._problem = str(error)
-            return False
+            return
         if "problem" in answer:
             self._problem = f"the tokenizer cannot be used: {answer['problem']}"
             child.close()
-            return False
+            return
         self._child = child
-        return bool(answer["cuts"])
 
     def add(self, path: str, number: int, row: dict[str, Any], size_bytes: int, sampled: bool) -> None:  # noqa: ARG002
         """One row: `number` counts from 0 in the range, `size_bytes` is no less than the bytes of its texts."""

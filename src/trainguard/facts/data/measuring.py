@@ -68,11 +68,13 @@ class Measuring:
 
     def _measure(self, examples: list[tuple[int, dict[str, Any], bool, Example, list[Rendered]]]) -> None:
         wanted: list[tuple[int, Rendered]] = []
+        limits: list[int | None] = []
         for index, (_, _, sampled, _, rendered) in enumerate(examples):
-            needed = (self._summary and sampled) or any(self._may_exceed(each) for each in rendered)
-            if needed:
+            exact = self._summary and sampled
+            if exact or any(self._may_exceed(each) for each in rendered):
                 wanted.extend((index, each) for each in rendered)
-        counts = self.counter.counts([each.text for _, each in wanted])
+                limits.extend(None if exact else self._limit(each) for each in rendered)
+        counts = self.counter.counts([each.text for _, each in wanted], limits)
         longest: dict[int, int] = {}
         for (index, each), count in zip(wanted, counts, strict=True):
             whole = count + (self.counter.specials if each.special else 0)
@@ -86,11 +88,14 @@ class Measuring:
             if self._max_length is not None and count > self._max_length:
                 self._exceeds(number, row, example, rendered, count)
 
+    def _limit(self, rendered: Rendered) -> int | None:
+        """The tokens that the text may have, special tokens of the post-processor not counted; None for any number."""
+        return None if self._max_length is None else self._max_length - self.counter.specials * rendered.special
+
     def _may_exceed(self, rendered: Rendered) -> bool:
-        if self._max_length is None:
-            return False
+        limit = self._limit(rendered)
         most = self.counter.at_most(rendered.text)
-        return most is None or most + (self.counter.specials if rendered.special else 0) > self._max_length
+        return limit is not None and (most is None or most > limit)
 
     def _exceeds(
         self, number: int, row: dict[str, Any], example: Example, rendered: list[Rendered], count: int
@@ -115,20 +120,18 @@ class Measuring:
         assert self._max_length is not None
         if rendered.prompt is not None:
             # trl 1.16, sft_trainer.py: what is learnt begins where the tokens of the prompt and of the whole part.
-            most = self.counter.at_most(rendered.prompt)
-            if most is not None and most + self.counter.specials < self._max_length:
-                return False
+            if self.counter.cuts:
+                limit = self._max_length - 1 - self.counter.specials * rendered.special
+                if self.counter.counts([rendered.prompt], [limit])[0] <= limit:
+                    return False
             alone, whole = self.counter.ids([rendered.prompt, rendered.text], special=rendered.special)
             return shared_prefix(alone, whole) >= self._max_length
         answer = example.answer(rendered.text)
         if not answer:
             return False
-        before = rendered.text[:answer]
-        most = self.counter.at_most(before)
+        most = self.counter.at_most_before(rendered.text, answer)
         if most is not None and most < self._max_length:
             return False
-        # Only the beginning is tokenized: the tokens of the rest cannot make it reach further, but one token may lie
-        # across the end of the prefix, so a little of the answer goes along.
         return self.counter.kept_characters(rendered.text, self._max_length) <= answer
 
     def take(self) -> State:

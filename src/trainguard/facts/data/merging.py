@@ -82,6 +82,7 @@ class Merger:
         self._numbers: dict[int, list[int]] = {}
         self.problems = Problems()
         self.rows = [0] * len(paths)
+        self._failed: set[int] = set()
         self.troubled = [False] * len(paths)
         self.layouts: Counter[str] = Counter()
         self.conversational = 0
@@ -137,7 +138,8 @@ class Merger:
         if numbers:
             self._numbers.setdefault(file, []).extend(numbers)
         self._lines[file] += tally.lines
-        if tally.error is not None:
+        if tally.error is not None and file not in self._failed:
+            self._failed.add(file)
             self.problems.add("unreadable-input", Sample(path=path, detail=tally.error), names={tally.error[:80]: 1})
             self.troubled[file] = True
 

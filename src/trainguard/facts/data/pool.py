@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -120,6 +121,8 @@ class _Pool:
         self._ahead.release(len(self._threads))
         for thread in self._threads:
             thread.join(timeout=5)
+        for process in self._processes:
+            _end(process)
 
     def _serve(self) -> None:
         try:
@@ -208,10 +211,13 @@ class _Pool:
 
 
 def _ending(process: subprocess.Popen[bytes]) -> str:
+    """How a process ended that gave no answer."""
     try:
         code = process.wait(timeout=10)
     except subprocess.TimeoutExpired:
-        process.kill()
+        code = None
+    _end(process, seconds=0)
+    if code is None:
         return "hung"
     if code < 0:
         try:
@@ -222,10 +228,14 @@ def _ending(process: subprocess.Popen[bytes]) -> str:
     return f"ended with exit code {code}"
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], *, seconds: float = 5) -> None:
+    """Closes the pipes, upon which a worker ends; kills it if it does not."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
     try:
-        if process.stdin is not None:
-            process.stdin.close()
-        process.wait(timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
         process.kill()
+        process.wait()

@@ -81,10 +81,11 @@ def _read(reader: BlockReader, descriptor: int, start: int, end: int, size: int,
             raise ChangedError(f"it ended at byte {at:,} of {size:,}")
         cut = _cut(piece, end - at, last=at + len(piece) >= size)
         if cut:
-            reader.read(piece if cut == len(piece) else piece[:cut])
+            piece = piece if cut == len(piece) else piece[:cut]
+            reader.read(piece)
             at, length = at + cut, BLOCK_BYTES
         elif len(piece) <= max_line_bytes:
-            length = 2 * max(length, len(piece))
+            length = min(2 * max(length, len(piece)), max_line_bytes + 1)
         else:
             text = piece[:300].decode("utf-8", "replace")
             reader.line("hostile-line", text, f"a line of more than {max_line_bytes:,} bytes", "line too long")
@@ -136,7 +137,7 @@ def tallies(reader: BlockReader, part: Range, max_line_bytes: int) -> Iterator[T
         if part.format == "jsonl" and part.compression is None:
             read_lines(reader, part, max_line_bytes)
         else:
-            yield from streams.tallies(reader, part, max_line_bytes)
+            yield from streams.tallies(reader, part, max_line_bytes, reader.sample)
     except ChangedError as error:
         tally = reader.finish()
         tally.error = f"changed while it was read: {error}"

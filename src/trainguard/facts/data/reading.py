@@ -229,11 +229,11 @@ def _parts(file: _File, options: Options, problems: Problems, notes: list[str]) 
         step = max(_RANGE_BYTES, -(-size // _MAX_RANGES))
         return [Range(path=path, start=at, end=min(at + step, size), size=size) for at in range(0, size, step)]
     if options.sample is not None:
-        notes.append(f"{path}: the first {options.sample:,} rows were read")
+        notes.append(f"{path}: about the first {options.sample:,} rows were looked at")
     return [Range(path=path, size=size, format=kind.format, compression=kind.compression)]
 
 
-_SAMPLE_BYTES = 65_536
+_SAMPLE_BYTES = 16_384
 
 
 def _sampled(path: str, size: int, rows: int, notes: list[str]) -> Iterator[Range]:
@@ -244,7 +244,7 @@ def _sampled(path: str, size: int, rows: int, notes: list[str]) -> Iterator[Rang
         yield Range(path=path, end=size, size=size)
         return
     try:
-        head = os.pread(descriptor, 16 * _SAMPLE_BYTES, 0)
+        head = os.pread(descriptor, 1_000_000, 0)
     finally:
         os.close(descriptor)
     row_bytes = len(head) / max(1, head.count(b"\n"))

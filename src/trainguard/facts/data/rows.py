@@ -39,8 +39,8 @@ class _Collector(BlockReader):
 def _row(line: bytes) -> dict[str, Any] | None:
     try:
         row = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
-        return with_nan(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError) as error:
+        return with_nan(line, error)
     return row if isinstance(row, dict) else None
 
 

@@ -32,8 +32,11 @@ class BrokenError(Exception):
     """The file cannot be read further; the words say why."""
 
 
-def tallies(reader: BlockReader, part: Range, max_line_bytes: int) -> Iterator[Tally]:
-    """The tallies of a whole file but the last, which is left in the reader. Raises OSError and ChangedError."""
+def tallies(reader: BlockReader, part: Range, max_line_bytes: int, sample: int | None = None) -> Iterator[Tally]:
+    """The tallies of a whole file but the last, which is left in the reader. Raises OSError and BrokenError.
+
+    With `sample`, of about so many rows from the start.
+    """
     ways: dict[str, Callable[[BlockReader, IO[bytes], int], Iterator[None]]] = {
         "jsonl": _json_lines,
         "json": _json_document,
@@ -44,7 +47,10 @@ def tallies(reader: BlockReader, part: Range, max_line_bytes: int) -> Iterator[T
     try:
         with os.fdopen(open_regular(part.path), "rb") as file, _unpacked(file, part.compression) as stream:
             way = _tab_separated if part.format == "csv" and ".tsv" in part.path[-8:].lower() else ways[part.format]
+            before = reader.rows_read
             for _ in way(reader, stream, max_line_bytes):
+                if sample is not None and reader.rows_read - before >= sample:
+                    break
                 if reader.pending_bytes >= _TALLY_BYTES:
                     yield reader.finish()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

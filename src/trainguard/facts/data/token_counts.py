@@ -61,7 +61,7 @@ class Counter:
     """The tokenizer of a folder. Counts are those of `transformers`, without truncation and padding."""
 
     def __init__(self, folder: Path) -> None:
-        self.facts = read_tokenizer(folder)
+        self.folder, self.facts = folder, read_tokenizer(folder)
         if self.facts.problem is not None:
             raise TokenizerError(self.facts.problem)
         self._library, parts, model = _load(folder, self.facts)
@@ -92,8 +92,23 @@ class Counter:
         """No fewer than the tokens of `text` without special tokens, None where there is no such bound."""
         return None if self._bound is None else self._bound.of(text)
 
-    def counts(self, texts: Sequence[str]) -> list[int]:
-        """The tokens of each text, special tokens of the post-processor not counted."""
+    def at_most_before(self, text: str, end: int) -> int | None:
+        """No fewer than the tokens of `text` that begin before the character `end`, None where there is no bound."""
+        if self._joint is None or self._bound is None:
+            return self.at_most(text[:end])
+        cut = text.rfind(" ", 0, end)
+        while cut > 0 and self._joint.match(text, cut):
+            cut = text.rfind(" ", 0, cut)
+        if cut <= 0:
+            return self.at_most(text[:end])
+        return self.counts([text[:cut]])[0] + self._bound.of(text[cut:end])
+
+    def counts(self, texts: Sequence[str], limits: Sequence[int | None] | None = None) -> list[int]:
+        """The tokens of each text, special tokens of the post-processor not counted.
+
+        Where `limits` gives a number for a text and the text certainly has no more tokens, any number up to that limit
+        may stand for it: then its unknown parts need not be tokenized.
+        """
         if self._joint is None:
             return self._direct(texts)
         counts: list[int | None] = [None] * len(texts)
@@ -109,6 +124,10 @@ class Counter:
             try:
                 counts[index] = sum(map(known.__getitem__, parts))
             except KeyError:
+                limit = limits[index] if limits is not None else None
+                if limit is not None and (most := self._most(parts, limit)) is not None:
+                    counts[index] = most
+                    continue
                 new.update([part for part in parts if part not in known])
                 cut.append((index, parts))
         if new:
@@ -120,8 +139,21 @@ class Counter:
         for index, count in zip(rest, self._direct([texts[index] for index in rest]), strict=True):
             counts[index] = count
         done = [count for count in counts if count is not None]
-        self._watch(texts, done)
+        self._watch(texts, done, limits)
         return done
+
+    def _most(self, parts: list[str], limit: int) -> int | None:
+        """A bound of the tokens of the parts, where it is within the limit: unknown parts by their bytes."""
+        if self._bound is None:
+            return None
+        known = list(map(self._known.get, parts))
+        most = sum(count for count in known if count is not None)
+        for part, count in zip(parts, known, strict=True):
+            if count is None:
+                most += self._bound.of(part) + self._bound.ascii  # with the space before it
+                if most > limit:
+                    return None
+        return most
 
     def _learn(self, parts: list[str]) -> None:
         """Counts parts as they stand behind a word and a space; "\\x01" marks a part that begins a text."""
@@ -136,14 +168,17 @@ class Counter:
             return []
         return [len(each) for each in self._library.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def _watch(self, texts: Sequence[str], counts: list[int]) -> None:
+    def _watch(self, texts: Sequence[str], counts: list[int], limits: Sequence[int | None] | None) -> None:
         if self._checked < _TRIAL_TEXTS:
             trial = min(len(texts), _TRIAL_TEXTS - self._checked)
             self._checked += trial
-            right = self._direct(texts[:trial])
-            if right != counts[:trial]:
+            asked = limits or [None] * len(texts)
+            for right, count, limit in zip(self._direct(texts[:trial]), counts[:trial], asked[:trial], strict=True):
+                if right == count or (limit is not None and right <= count <= limit):
+                    continue
                 self._joint = None
                 counts[:] = self._direct(texts)
+                break
         if self._seen > _TRIAL_PARTS and self._missed > MAX_MISSES * self._seen:
             self._joint = None
         if len(self._known) > MAX_PARTS or self._characters > MAX_PART_CHARACTERS:

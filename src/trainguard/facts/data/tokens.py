@@ -64,6 +64,12 @@ class TokenFinder:
             return any(search(text) for text in texts if first in text)
         return any(search(text) for text in texts)
 
+    def harmless(self, text: str) -> bool:
+        """Whether there is something in the text, and no token for sure."""
+        if not text or text.isspace():
+            return False
+        return self._pattern is None or (self._first is not None and self._first not in text)
+
     def first(self, text: str) -> re.Match[str] | None:
         """The first token in the text."""
         return None if self._pattern is None else self._pattern.search(text)

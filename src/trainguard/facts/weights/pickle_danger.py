@@ -1,9 +1,9 @@
 """Which imports of a pickle run code while it is loaded, and which only make objects.
 
 picklescan judges first, by its lists of names. Two things are added. Names that its lists lack and that run code by
-themselves. And the products of `getattr`: picklescan calls every `getattr` dangerous, but Python 3.11 writes each
-member of an Enum as `getattr(Class, "MEMBER")` (enum.py, `Enum.__reduce_ex__`), so each `training_args.bin` would be
-one. What such a `getattr` gives is harmless while nothing calls it. docs/decisions/0002-pickle-scanner.md compares.
+themselves. And the products of `getattr`: picklescan calls every `getattr` dangerous, but members of an Enum that is
+pickled by name are `getattr(Class, "MEMBER")` (Python 3.11, enum.py, `pickle_by_enum_name`). What such a `getattr`
+gives is harmless while nothing calls it. docs/decisions/0002-pickle-scanner.md compares scanners.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ _NAMES = frozenset(
 _MODULES_AS_NAMES = frozenset(
     {"os", "sys", "subprocess", "builtins", "importlib", "shutil", "socket", "runpy", "pickle"}
 )
+# Pickles behind each other in one file. torch's legacy format has five.
+_MAX_PICKLES = 1000
 # Bytes that a pickle carries and that are a pickle or a zip of pickles themselves; so deep they are looked into.
 _MAX_DEPTH = 4
 _NAME = re.compile(r"[\w.<>-]+")
@@ -99,9 +101,10 @@ def judge(walked: PickleWalk, text: bytes, depth: int = 0) -> list[DangerousGlob
     """The dangerous imports of a pickle that was walked, and of pickles that it carries as bytes."""
     found = {each for each in walked.imports if _runs_code(each)}
     found |= {each for each in walked.called if each.module == "?" and _calls_untold(walked)}
-    found |= _by_picklescan(_names_alone(walked.imports))
-    if walked.opcodes <= _MAX_SCANNED_OPCODES:
-        found |= _by_picklescan(text)
+    if walked.imports or walked.problem is not None:
+        found |= _by_picklescan(_names_alone(walked.imports))
+        if walked.opcodes <= _MAX_SCANNED_OPCODES:
+            found |= _by_picklescan(text)
     if found & _GETATTR and _only_members(walked):
         found -= _GETATTR
     plain = {each for each in found if _plain(each)}
@@ -119,11 +122,13 @@ def scan_pickles(text: bytes, depth: int = 0) -> list[DangerousGlobal]:
     """The dangerous imports of all pickles that follow each other in `text`."""
     data = io.BytesIO(text)
     found: list[DangerousGlobal] = []
-    while data.tell() < len(text):
+    for _ in range(_MAX_PICKLES):
+        if data.tell() >= len(text):
+            break
         start = data.tell()
         walked = walk(data)
         found += judge(walked, text[start : data.tell()] if walked.problem is None else text[start:], depth)
-        if walked.problem is not None:
+        if walked.problem is not None or walked.too_long:
             break
     return sorted(set(found), key=str)
 

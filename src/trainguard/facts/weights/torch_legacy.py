@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from trainguard.facts.weights.files import UnsoundError
 from trainguard.facts.weights.pickle_danger import MAX_PICKLE_BYTES, judge, scan_pickles
-from trainguard.facts.weights.pickle_walk import PickleWalk, walk
+from trainguard.facts.weights.pickle_walk import MAX_OPCODES, PickleWalk, walk
 from trainguard.facts.weights.records import DangerousGlobal, WeightsFile
 from trainguard.facts.weights.state_dict import storages_of, tensors_of
 
@@ -34,8 +34,10 @@ def read(path: Path, file: BinaryIO, size: int) -> WeightsFile:
     legacy = first.problem is None and first.value == MAGIC_NUMBER
     broken = next((walked.problem for walked, _ in walks if walked.problem is not None), None)
     tensors = None
-    unscanned = None
-    if legacy:
+    unscanned: str | None = None
+    if any(walked.too_long for walked, _ in walks):
+        problem, unscanned = broken, f"its pickle has more than {MAX_OPCODES:,} opcodes"
+    elif legacy:
         problem = broken or (_storage_problem(walks, end, size) if len(walks) == _LEGACY_PICKLES else "it breaks off")
         tensors = tensors_of(walks[3][0].value) if len(walks) > 3 else None
     elif first.problem is not None and not first.imports:
@@ -70,7 +72,7 @@ def _walk_all(file: BinaryIO, count: int) -> tuple[list[tuple[PickleWalk, bytes]
         file.seek(end)
         walks.append((walked, file.read(min(reached - end, MAX_PICKLE_BYTES))))
         end = reached
-        if walked.problem is not None or (len(walks) == 1 and walked.value != MAGIC_NUMBER):
+        if walked.problem is not None or walked.too_long or (len(walks) == 1 and walked.value != MAGIC_NUMBER):
             break
     return walks, end
 

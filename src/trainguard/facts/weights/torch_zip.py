@@ -15,7 +15,7 @@ from pathlib import Path
 
 from trainguard.facts.weights.files import UnsoundError, read_at
 from trainguard.facts.weights.pickle_danger import MAX_PICKLE_BYTES, judge, scan_pickles, scan_zip
-from trainguard.facts.weights.pickle_walk import walk
+from trainguard.facts.weights.pickle_walk import MAX_OPCODES, walk
 from trainguard.facts.weights.records import DangerousGlobal, WeightsFile
 from trainguard.facts.weights.state_dict import Storage, storages_of, tensors_of
 
@@ -94,8 +94,9 @@ def _with_pickles(
         walked = walk(data)
         dangerous += judge(walked, text)
         imports |= {str(each) for each in walked.imports}
-        if walked.problem is not None:
+        if walked.problem is not None or walked.too_long:
             problem = problem or walked.problem
+            unscanned = unscanned or (f"its pickle has more than {MAX_OPCODES:,} opcodes" if walked.too_long else None)
             continue
         problem = problem or _storage_problem(name, storages_of(walked.storages), members)
         tensors = tensors_of(walked.value)

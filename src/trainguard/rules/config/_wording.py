@@ -8,6 +8,7 @@ from typing import Any
 from trainguard.facts.config.records import ConfigFacts, ConfigProblem, Setting
 from trainguard.findings import Location
 
+_LONGEST_NAME = 60
 _FORMATS = {"json": "JSON", "toml": "TOML", "yaml": "YAML", "mapping": "configuration"}
 
 
@@ -25,6 +26,7 @@ def worded(
     """The message. `source` is the variable or flag that the value came from, instead of a place."""
     place = f" from {source}" if source else f" at {line}:{column}" if line is not None else ""
     hint = f"; did you mean {suggestion}?" if suggestion else ""
+    name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
     return f"{name}{place}: got {got}, expected {expected}, because {because}{hint}"
 
 

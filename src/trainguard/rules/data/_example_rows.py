@@ -27,6 +27,11 @@ def lines(*rows: str) -> Mapping[str, str]:
     return {"train.jsonl": "".join(rows)}
 
 
+def described(words: str, *rows: str) -> Mapping[str, Raw]:
+    """The files of an example that is too long to be read: the page of the rule says what it is."""
+    return {"train.jsonl": Raw("".join(rows).encode(), words)}
+
+
 @dataclass(frozen=True, slots=True)
 class Large(Raw):
     """A file of so many bytes, with a hole behind its content that takes no room on the disk."""

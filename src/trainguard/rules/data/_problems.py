@@ -160,8 +160,10 @@ def share(part: int, whole: int) -> str:
 
 
 def repair(facts: DataFacts) -> str | None:
-    """The command that writes a repaired copy, None for what it does not take: folders and tables."""
-    if len(facts.files) != 1 or facts.files[0].path != facts.path or facts.files[0].format != "jsonl":
+    """The command that writes a repaired copy, None for what it does not take: folders, tables, compressed files."""
+    if len(facts.files) != 1 or facts.files[0].path != facts.path:
+        return None
+    if facts.files[0].format != "jsonl" or facts.files[0].compression is not None:
         return None
     path = PurePath(facts.path)
     suffix = path.suffix if path.suffix in (".jsonl", ".ndjson", ".json") else ".jsonl"

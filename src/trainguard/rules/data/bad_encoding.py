@@ -38,7 +38,6 @@ class BadEncoding(ProblemRule):
     name = "bad-encoding"
     severity = "error"
     kind = "bad-encoding"
-    repairable = True
 
     VALID = (
         Example(
@@ -102,3 +101,6 @@ class BadEncoding(ProblemRule):
             f"bad encoding in {count}{detail(problem)}; loaders stop there, or train on what they put "
             "in its place; write the file as UTF-8 without a byte order mark"
         )
+
+    def can_repair(self, problem: Problem) -> bool:
+        return not any(name.startswith("UTF-") for name in problem.counts)  # a whole file is converted, not mended

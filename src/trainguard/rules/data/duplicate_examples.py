@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from trainguard.facts.data.records import DataFacts, Duplicates
 from trainguard.findings import Finding
 from trainguard.rules.base import Example, Subject
-from trainguard.rules.data._example_rows import GOOD, chat, lines
+from trainguard.rules.data._example_rows import GOOD, chat, described, lines
 from trainguard.rules.data._problems import DataRule, how_many, location, sample_evidence
 
 # From what share on repeats are worth a word. Lee et al., "Deduplicating Training Data Makes Language Models Better"
@@ -53,7 +53,8 @@ class DuplicateExamples(DataRule):
             check={"path": "train.jsonl"},
         ),
         Example(
-            files=lines(
+            files=described(
+                "150 different rows, and one that repeats the first",
                 *(chat(("user", f"{n}?"), ("assistant", str(n))) for n in range(150)),
                 chat(("user", "0?"), ("assistant", "0")),
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trainguard.facts.data.records import DataFacts, Problem
 from trainguard.rules._example_files import raw
 from trainguard.rules.base import Example
-from trainguard.rules.data._example_rows import GOOD, chat, lines, row
+from trainguard.rules.data._example_rows import GOOD, chat, described, lines, row
 from trainguard.rules.data._problems import ProblemRule, detail, how_many
 
 
@@ -42,7 +42,7 @@ class HostileLine(ProblemRule):
     VALID = (
         Example(files=lines(chat(*GOOD)), check={"path": "train.jsonl"}),
         Example(
-            files=lines(row(text="[" * 2000)),
+            files=described("one text of 2,000 brackets", row(text="[" * 2000)),
             check={"path": "train.jsonl"},
             why="Brackets inside a text are no nesting.",
         ),

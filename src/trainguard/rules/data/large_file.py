@@ -12,7 +12,7 @@ from trainguard.rules.data._problems import DataRule
 _LARGE_BYTES = 1_000_000_000  # the rule book: "files over 1 GB"
 
 
-_LARGE = Large((chat(*GOOD) * 40).encode(), "a file of 2.5 GB", 2_500_000_000)
+_LARGE = Large((chat(*GOOD) * 40).encode(), "a file of 1.1 GB", 1_100_000_000)
 _MESSAGE = (
     "{}: load_dataset writes all of it into its cache before training begins; read it with streaming=True, or split it "
     "into shards of some 100 MB"
@@ -58,12 +58,12 @@ class LargeFile(DataRule):
         Example(
             files={"train.jsonl": _LARGE},
             check={"path": "train.jsonl", "sample": 10},
-            findings=((None, _MESSAGE.format("train.jsonl has 2.5 GB")),),
+            findings=((None, _MESSAGE.format("train.jsonl has 1.1 GB")),),
         ),
         Example(
-            files={"data/a.jsonl": chat(*GOOD), "data/b.jsonl": _LARGE, "data/c.jsonl": _LARGE},
+            files={"data/a.jsonl": chat(*GOOD), "data/b.jsonl": _LARGE},
             check={"path": "data", "sample": 10},
-            findings=((None, _MESSAGE.format("data/b.jsonl has 2.5 GB and 1 more file is as large")),),
+            findings=((None, _MESSAGE.format("data/b.jsonl has 1.1 GB")),),
         ),
     )
 

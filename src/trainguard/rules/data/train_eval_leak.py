@@ -64,12 +64,26 @@ class TrainEvalLeak(DataRule):
         Example(
             files={"train.jsonl": "".join(_OTHERS), "eval.jsonl": _OTHERS[2]},
             check={"path": "train.jsonl", "eval_path": "eval.jsonl"},
-            findings=((3, "TODO"),),
+            findings=(
+                (
+                    3,
+                    "1 of 1 row of eval.jsonl (100 %) stands in the training data (first: line 3): the "
+                    "evaluation then measures what was learnt by heart, and misses overfitting; take these rows out of "
+                    "one of the two",
+                ),
+            ),
         ),
         Example(
             files={"train.jsonl": "".join(_OTHERS), "eval.jsonl": "".join(_OTHERS[1:4])},
             check={"path": "train.jsonl", "eval_path": "eval.jsonl"},
-            findings=((2, "TODO"),),
+            findings=(
+                (
+                    2,
+                    "3 of 3 rows of eval.jsonl (100 %) stand in the training data (first: line 2): the "
+                    "evaluation then measures what was learnt by heart, and misses overfitting; take these rows out of "
+                    "one of the two",
+                ),
+            ),
         ),
     )
 
@@ -97,11 +111,9 @@ def _message(facts: DataFacts, leak: Leak, *, near: bool) -> str:
     parts = []
     if leak.exact:
         percent = share(leak.exact, leak.eval_rows)
-        parts.append(
-            f"{leak.exact:,} of the {total} of {leak.eval_path} ({percent}) {stand} in the training data{there}"
-        )
+        parts.append(f"{leak.exact:,} of {total} of {leak.eval_path} ({percent}) {stand} in the training data{there}")
     if near and leak.near is not None:
-        of = "" if parts else f" of the {total} of {leak.eval_path}"
+        of = "" if parts else f" of {total} of {leak.eval_path}"
         resemble = "resembles" if leak.near == 1 else "resemble"
         parts.append(f"{leak.near:,}{of} {resemble} training rows by {leak.threshold:.0%} of their words and more")
     return (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from trainguard.facts.data.records import DataFacts, Truncation
 from trainguard.findings import Finding
 from trainguard.rules.base import Example, Subject
-from trainguard.rules.data._example_rows import GOOD, chat, lines, row
+from trainguard.rules.data._example_rows import GOOD, chat, described, lines, row
 from trainguard.rules.data._problems import DataRule, how_many, location, sample_evidence
 
 
@@ -44,14 +44,18 @@ class TruncatedExamples(DataRule):
     VALID = (
         Example(files=lines(chat(*GOOD)), check={"path": "train.jsonl", "max_length": 512}),
         Example(
-            files=lines(row(text="word " * 4000)),
+            files=described("one text of 4,000 words", row(text="word " * 4000)),
             check={"path": "train.jsonl"},
             why="Without max_length there is nothing to compare with.",
         ),
     )
     INVALID = (
         Example(
-            files=lines(chat(*GOOD), chat(("user", "Sum up: " + "one and " * 400), ("assistant", "Ones."))),
+            files=described(
+                "a short row, and one that asks to sum up 800 words",
+                chat(*GOOD),
+                chat(("user", "Sum up: " + "one and " * 400), ("assistant", "Ones.")),
+            ),
             check={"path": "train.jsonl", "max_length": 128},
             findings=(
                 (
@@ -64,7 +68,11 @@ class TruncatedExamples(DataRule):
             ),
         ),
         Example(
-            files=lines(row(prompt="Write.", completion=" and on" * 800), row(prompt="2 + 2 =", completion=" 4")),
+            files=described(
+                "a row with a completion of 1,600 words, and a short one",
+                row(prompt="Write.", completion=" and on" * 800),
+                row(prompt="2 + 2 =", completion=" 4"),
+            ),
             check={"path": "train.jsonl", "max_length": 256},
             findings=(
                 (
