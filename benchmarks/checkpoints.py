@@ -1,11 +1,11 @@
-"""200 checkpoints damaged in every way that a crash, a full disk or a power cut leaves: who chooses which to resume from.
+"""200 checkpoints, damaged in every way that a crash, a full disk or a power cut leaves: who chooses which.
 
     python benchmarks/checkpoints.py [--cuts N] [--kind full|lora|sharded] [--seed N]
 
-A real Trainer trains a tiny model and saves `checkpoint-2` and `checkpoint-4`; each case damages the latter. Asked are the
-Trainer's own `get_last_checkpoint` and `latest_verified_checkpoint`; then a Trainer resumes from the damaged one, and its
-weights at the end are compared, bit for bit, with those of a run that nothing disturbed. A choice is right where the
-run ends with the same weights. Needs torch, transformers and peft. Exits with 1 where a wrong one is chosen.
+A real Trainer trains a tiny model and saves `checkpoint-2` and `checkpoint-4`; each case damages the latter. Asked are
+the Trainer's own `get_last_checkpoint` and `latest_verified_checkpoint`; then a Trainer resumes from the damaged one,
+and its weights at the end are compared, bit for bit, with those of a run that nothing disturbed. A choice is right
+where the run ends with the same weights. Needs torch, transformers and peft. Exits with 1 where a wrong one is chosen.
 """
 
 from __future__ import annotations

@@ -265,6 +265,26 @@ def test_an_end_that_was_never_written(copied: Path) -> None:
         assert codes(copied) == ["MODEL002"], zeros
 
 
+@pytest.mark.parametrize(("name", "expected"), [("model.x.weight", ["zero-tail"]), ("model.wte.weight", [])])
+def test_a_last_tensor_that_ends_in_zeros(name: str, expected: list[str], tmp_path: Path) -> None:
+    """Padded rows of an embedding are zeros too."""
+    tensors = {"a.weight": torch.randn(8, 8), name: torch.randn(64, 64)}
+    tensors[name][32:] = 0
+    save_file(tensors, tmp_path / WEIGHTS)
+    assert [bad.kind for bad in read_model(tmp_path).bad_values] == expected
+    assert [bad.kind for bad in read_model(tmp_path, deep=True).bad_values] == expected
+
+
+def test_a_whole_layer_that_was_left_out(copied: Path) -> None:
+    def edit(tensors: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in tensors if name.startswith("model.layers.3.")]:
+            del tensors[name]
+
+    change(copied, edit)
+    (finding,) = findings(copied)
+    assert (finding.code, finding.evidence["tensors"]) == ("MODEL003", 9)
+
+
 def test_a_file_that_loses_its_end_while_every_byte_is_read(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from trainguard.facts.model import values
 

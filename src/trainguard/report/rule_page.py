@@ -79,8 +79,12 @@ def rule_page(rule: Rule, found: Sequence[Sequence[Report]]) -> str:
     parts.append("## What it leaves alone")
     for number, example in enumerate(rule.VALID, 1):
         parts += _example(number, example)
-    ignore = f"# trainguard: ignore[{rule.code}] the reason"
-    parts.append(f"## How to silence it\n\nFor one line, at its end:\n\n{_fenced('python', ignore)}")
+    parts.append("## How to silence it")
+    if "script" in rule.kinds:
+        ignore = f"# trainguard: ignore[{rule.code}] the reason"
+        parts.append(f"For one line, at its end:\n\n{_fenced('python', ignore)}")
+    else:
+        parts.append(f"For one check: `--ignore {rule.code}`.")
     parts.append(f"For a project, in `pyproject.toml`:\n\n{_fenced('toml', _SILENCE.format(code=rule.code))}")
     return "\n\n".join(parts) + "\n"
 

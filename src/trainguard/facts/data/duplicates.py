@@ -55,16 +55,17 @@ class ExactDuplicates:
     def result(self) -> tuple[int, list[Repeat]]:
         """The number of rows that repeat an earlier one, and the first few of them in order."""
         parts = -(-self._rows // _SET_ROWS)
+        if parts <= 1:
+            repeats = _count(self._chunks())
+            return repeats, self._places(_first_repeated(self._chunks(), _SAMPLES)) if repeats else []
         repeats = 0
         repeated: set[int] = set()
-        if parts <= 1:
-            repeats, repeated = _count(self._chunks())
-        else:
-            for partition in self._partitions(parts):
-                more, some = _count(iter([partition]))
-                repeats += more
-                # Enough of them to find the first places by; a file of nothing but repeats has them early.
-                repeated |= some if len(repeated) < _SET_ROWS else set()
+        for partition in self._partitions(parts):
+            more = _count(iter([partition]))
+            repeats += more
+            # Enough of them to find the first places by; a file of nothing but repeats has them early.
+            if more and len(repeated) < _SET_ROWS:
+                repeated |= _first_repeated(iter([partition]), _SET_ROWS)
         return repeats, self._places(repeated) if repeated else []
 
     def _chunks(self, rows: int = 131_072) -> Iterator[array[int]]:
@@ -122,24 +123,34 @@ class ExactDuplicates:
         return found
 
 
-def _count(chunks: Iterator[array[int]]) -> tuple[int, set[int]]:
-    """(repeats, the values that are repeated) among all the chunks together."""
+def _count(chunks: Iterator[array[int]]) -> int:
+    """The values that were there before, in all the chunks together."""
     seen: set[int] = {0}
     repeats = 0
-    repeated: set[int] = set()
     for chunk in chunks:
         before = len(seen)
-        fresh = set(chunk)
-        blank = chunk.count(0) if 0 in fresh else 0
-        if not seen.isdisjoint(fresh):
-            repeated |= seen & fresh
-        if len(fresh) < len(chunk) - max(blank - 1, 0):
-            once: set[int] = set()
-            for value in chunk:
-                if value in once:
-                    repeated.add(value)
-                once.add(value)
-        seen |= fresh
-        repeats += len(chunk) - blank - (len(seen) - before)
-    repeated.discard(0)
-    return repeats, repeated
+        seen.update(chunk)
+        repeats += len(chunk) - chunk.count(0) - (len(seen) - before)
+    return repeats
+
+
+def _first_repeated(chunks: Iterator[array[int]], most: int) -> set[int]:
+    """The values of the first `most` repeats, in order."""
+    seen: set[int] = set()
+    repeated: set[int] = set()
+    repeats = 0
+    for chunk in chunks:
+        before = len(seen)
+        if seen.isdisjoint(chunk):
+            seen.update(chunk)
+            if len(seen) - before == len(chunk):
+                continue
+            seen.difference_update(chunk)
+        for value in chunk:
+            if value and value in seen:
+                repeated.add(value)
+                repeats += 1
+                if repeats == most:
+                    return repeated
+            seen.add(value)
+    return repeated

@@ -76,7 +76,9 @@ def _against_plan(names: Collection[str], config: ModelConfig, plan: _Plan) -> I
             yield LeftOut(name, because + layers)
     if not tied and "lm_head.weight" not in present:
         yield LeftOut("lm_head.weight", f"{because} with an output layer of its own (tie_word_embeddings is false)")
-
+    for each in _among_layers(names, config, quantized=False):
+        if each.name not in expected and not each.name.endswith(".*"):
+            yield each
 
 
 def _among_layers(names: Collection[str], config: ModelConfig | None, *, quantized: bool) -> Iterator[LeftOut]:
@@ -95,7 +97,7 @@ def _among_layers(names: Collection[str], config: ModelConfig | None, *, quantiz
         for number in sorted(set(range(max(promised, highest + 1))) - set(stack)):
             # A stack of which whole layers are missing in the middle; the end only where the configuration says so.
             yield LeftOut(f"{prefix}.{number}.*", f"there are layers up to {max(highest, promised - 1)}")
-        pass
+        yield from _odd_layer(prefix, stack, config)
 
 
 def _composite(config: ModelConfig | None) -> bool:

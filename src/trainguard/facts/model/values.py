@@ -22,7 +22,7 @@ from trainguard.facts.weights.records import TensorEntry, WeightsFile
 
 SAMPLE_BYTES = 4096
 _SPREAD = 16
-_PIECE_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 20
 # Matrices without which no layer works; the names are those of transformers' language models.
 _NEVER_ZERO = re.compile(
     r"(?:^|\.)(?:embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|lm_head|embed_out|output"

@@ -96,6 +96,8 @@ class ModelTokenizerMismatch(Rule):
         if known is None:
             return
         name, rows = known
+        if model.tokenizer.highest_id < rows:
+            return
         beyond = {number: token for number, token in model.tokenizer.ids.items() if number >= rows}
         if not beyond or all(_PLACEHOLDER.search(token) for token in beyond.values()):
             return
