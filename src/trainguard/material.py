@@ -98,7 +98,7 @@ def model_report(
     facts, failed = _read(lambda: read_model(path, base=base, deep=deep, on_progress=on_progress), "facts.model")
     if facts is None:
         return _failed(str(path), failed)
-    return report_on(Subject(kind="model", model=facts), str(path), options)
+    return report_on(Subject(kind="model", model=facts), str(path), options, notes=facts.notes)
 
 
 def checkpoint_report(

@@ -249,8 +249,6 @@ def _notes(total: State, rows: int, exact: bool, options: Options) -> tuple[str,
         notes.append(f"{total.refused} rows were not measured, because the chat template refuses them{words}")
     if options.lengths and 0 < total.counted < rows - total.refused:
         notes.append(f"lengths are of a sample of {total.counted} of {rows} rows")
-    if not exact and options.tokenizer is None:
-        notes.append("lengths are estimated, because no tokenizer is given")
     return tuple(notes)
 
 

@@ -44,7 +44,7 @@ def list_folder(folder: Path) -> Listing:
                 break
             if entry.is_symlink():
                 target = os.path.realpath(entry.path)
-                if not _stays(root, target):
+                if not _stays(root, target) and not _same_file_elsewhere(entry.name, target):
                     escapes.append(Escape(entry.name, os.readlink(entry.path), link=True))
                     continue
                 if not os.path.exists(target):
@@ -76,6 +76,14 @@ def _stays(root: str, target: str) -> bool:
         return True
     snapshots, _, _ = root.partition(f"{os.sep}snapshots{os.sep}")
     return snapshots != root and os.path.dirname(target) == os.path.join(snapshots, "blobs")
+
+
+def _same_file_elsewhere(name: str, target: str) -> bool:
+    """Whether a link stands for a file of the same name: so people share the weights of a base between folders.
+
+    A link that is to smuggle something out bears another name than what it leads to.
+    """
+    return os.path.basename(target) == name and os.path.isfile(target)
 
 
 def is_hub_id(text: str) -> bool:

@@ -26,7 +26,7 @@ class PathEscape(Rule):
 
     Fires for names in a shard index that are absolute or climb with `..`, and for links that lead out of the folder.
     What they lead to is not read. The links of the hub's cache, from `snapshots/` to `blobs/` of the same repository,
-    are fine.
+    are fine, and so are links to a file of the same name, as people make them who share weights between folders.
 
     *Why it costs you*
 
@@ -63,6 +63,14 @@ class PathEscape(Rule):
             },
             check={"path": "models--a--b/snapshots/c0ffee"},
             why="The hub's cache is made of such links.",
+        ),
+        Example(
+            files={
+                "shared/model.safetensors": _WEIGHTS,
+                "model/model.safetensors": link("../shared/model.safetensors"),
+            },
+            check={"path": "model"},
+            why="Weights that several folders share.",
         ),
     )
     INVALID = (
