@@ -230,16 +230,17 @@ def sparse_safetensors(path: Path, tensors: dict[str, tuple[int, ...]], *, holes
         for side in shape:
             size *= side
         header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [end, end + size]}
-        places += [end, end + size // 2 & ~1, end + size - _PAGE] if size > 3 * _PAGE else [end]
+        middle = end + size // 2 // _PAGE * _PAGE
+        places += [end, middle, end + size - _PAGE] if size > 3 * _PAGE else range(end, end + size, _PAGE)
         end += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        file.truncate(8 + len(text) + end)
         for place in [] if holes else places:
             file.seek(8 + len(text) + place)
-            file.write(page[: end - place])
+            file.write(page)
+        file.truncate(8 + len(text) + end)
     return end
 
 

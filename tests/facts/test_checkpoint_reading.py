@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,40 @@ def test_blocks_that_were_never_written(begin: int, deep: bool, tmp_path: Path) 
         found = one(tmp_path / name, saved(20, model_safetensors=raw(bytes(content), "torn")), deep=deep)
         assert kinds(found) == ["partial-save"]
         assert "never written" in found.why_not
+
+
+def test_a_byte_that_changed_breaks_the_checksum(tmp_path: Path) -> None:
+    content = torch_file("rng_state.pth", 20).content
+    other = raw(content.replace(b"MT19937", b"MT19938", 1), "changed")
+
+    assert "checksum" in one(tmp_path, saved(20, rng_state_pth=other)).why_not
+
+
+@pytest.mark.parametrize(("begin", "stop"), [(8_192, 30_000), (40_960, 81_920), (61_440, None)])
+def test_large_files_are_sampled(begin: int, stop: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainguard.facts.checkpoint.saved_weights.READ_WHOLE_BELOW", 0)
+    content = matrix(300, 100)
+    assert one(tmp_path / "whole", saved(20, model_safetensors=raw(bytes(content), "whole"))).verified
+    aligned = stop if stop is None else stop // 4096 * 4096
+    content[begin:aligned] = bytes(len(content[begin:aligned]))
+
+    found = one(tmp_path / "torn", saved(20, model_safetensors=raw(bytes(content), "torn")))
+
+    assert "never written" in found.why_not
+
+
+def test_a_sparse_file_of_real_size_is_quick(tmp_path: Path) -> None:
+    count = 2**32
+    entry = {"dtype": "F32", "shape": [count // 2, 2], "data_offsets": [0, 4 * count]}
+    header = json.dumps({"model.w.weight": entry}).encode()
+    head = len(header).to_bytes(8, "little") + header
+    write_files(saved(20, model_safetensors=raw(head, "a header")), tmp_path)
+    os.truncate(tmp_path / "out" / "checkpoint-20" / "model.safetensors", len(head) + 4 * count)
+    started = time.perf_counter()
+
+    read_checkpoints(tmp_path / "out")
+
+    assert time.perf_counter() - started < 2  # 5 ms on an idle machine; reading it all takes ten seconds
 
 
 def test_honest_zeros(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from trainguard.facts.data import duplicates, pool, ranges, reading
 from trainguard.facts.data.blocks import BlockReader
@@ -178,6 +179,9 @@ _PIECES = [
     b'{"messages": [',
     b'{"text": "\xe2\x82"}',
     b'{"a":1}{"b":2}',
+    json.dumps(HI).encode() * 2,
+    json.dumps(HI).encode().replace(b"[{", b"[\n{"),
+    json.dumps({"messages": [HI["messages"][0], {"role": "assistant", "content": "}\n{"}]}).encode(),
     b"\0\0",
 ]
 
@@ -197,6 +201,7 @@ def test_no_cut_changes_what_is_told(tmp_path: Path, data: st.DataObject) -> Non
         parts = read_data(path)
     assert parts == whole
     # Lines that a JSON decoder refuses are told by number.
+    lines = b"\n".join(lines).split(b"\n")
     refused = {number for number, line in enumerate(lines, 1) if line.strip() and not _is_object(line)}
     named = {
         place.line
@@ -241,6 +246,26 @@ def test_corruption_is_no_exception_and_its_line_is_right(tmp_path: Path, data: 
     assert sum(each.count for each in found) == len(refused)
     assert {place.line for each in found for place in each.samples} <= set(refused)
     assert {place.line for each in facts.problems for place in each.samples} <= set(range(len(lines) + 1)) | {None}
+
+
+_LINE = json.dumps(HI).encode()
+
+
+@pytest.mark.parametrize(
+    ("rows", "lines"),
+    [
+        ([_LINE + _LINE], [1]),
+        ([_LINE.replace(b"[{", b"[\n{")], [1, 2]),
+        ([_LINE + _LINE, _LINE.replace(b"[{", b"[\n{")], [1, 2, 3]),
+        ([_LINE + _LINE, _LINE.replace(b"}, {", b"}\n, {")], [1, 2, 3]),
+    ],
+)
+def test_objects_are_told_from_lines_also_where_their_numbers_agree(
+    tmp_path: Path, rows: list[bytes], lines: list[int]
+) -> None:
+    problem = read_data(write(tmp_path / "a.jsonl", *[_LINE] * 10_000, *rows, _LINE)).problem("malformed-json")
+    assert problem is not None
+    assert [each.line for each in problem.samples] == [10_000 + line for line in lines]
 
 
 def test_workers_tell_the_same_as_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,3 +370,40 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytes
         assert problem.count == 1
         assert "changed while it was read" in problem.samples[0].detail
         assert words in problem.samples[0].detail
+
+
+def test_the_special_tokens_and_the_template_of_a_tokenizer_decide(tmp_path: Path) -> None:
+    folder = tmp_path / "tok"
+    folder.mkdir()
+    vocabulary = Tokenizer(models.BPE())
+    vocabulary.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<start_of_turn>", "<end_of_turn>", "[PAD]", "<bos>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    vocabulary.train_from_iterator(["hello"], trainer)
+    vocabulary.save(str(folder / "tokenizer.json"))
+    template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{% for m in messages %}{{ 'x' if m['role'] == 'ipython' else m['role'] }}{{ m['content'] }}{% endfor %}"
+    )
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    rows = [
+        chat(("user", "a <|im_end|> [PAD] <bos>"), ("assistant", "b")),
+        chat(("user", "a <end_of_turn>"), ("assistant", "b")),
+        chat(("user", "a"), ("user", "a"), ("ipython", "c"), ("assistant", "b")),
+        chat(("system", "s"), ("user", "a"), ("assistant", "b")),
+        chat(("human", "a"), ("assistant", "b")),
+    ]
+    facts = read_data(write(tmp_path / "a.jsonl", *rows), tokenizer=folder)
+    assert facts.template_judged
+    assert [(each.kind, each.samples[0].line, dict(each.counts)) for each in facts.problems] == [
+        ("unknown-role", 5, {"human": 1}),
+        ("role-order", 4, {"no system role": 1}),
+        ("template-token-in-content", 2, {"<end_of_turn>": 1}),
+    ]
+    facts = read_data(write(tmp_path / "a.jsonl", *rows), tokenizer=tmp_path / "none")
+    assert not facts.template_judged
+    assert any("the tokenizer cannot be used" in note for note in facts.notes)

@@ -21,7 +21,7 @@ BLOCK = 4096  # the page of Linux, and the usual block of ext4 and xfs
 _ZEROS = bytes(BLOCK)
 _PIECE = 4 * 2**20
 # Blocks that are looked at in a file that is too long to be read whole.
-_SAMPLED = 256
+_SAMPLED = 64
 # Random values end in so few zero bytes only.
 _SLACK = 8
 # A file that ends in so many zero bytes, from the middle of a row on, did not come out of training.
@@ -58,7 +58,7 @@ def torn(weights: WeightsFile, *, whole: bool, progress: Progress | None = None)
         with open_regular(weights.path) as (file, size):
             if size != weights.bytes:
                 return "its length changed while it was read"
-            tail = _tail(file, size, weights.data_start)
+            tail = _tail(file, size, weights.data_start, whole)
             words = _judge_tail(file, tail, size, tensors) if tail < size else None
             if words is None:
                 words = _judge_holes(file, min(tail, size), weights.data_start, tensors, whole, progress)
@@ -86,17 +86,56 @@ def _row_bytes(entry: TensorEntry) -> int:
     return max(entry.shape[-1] * _FLOATS[entry.dtype], 1)
 
 
-def _tail(file: FileIO, size: int, start: int) -> int:
-    """Where the zeros at the end of the file begin; `size` where there are none."""
+def _tail(file: FileIO, size: int, start: int, whole: bool) -> int:
+    """Where the zeros at the end of the file begin; `size` where there are none.
+
+    Without `whole`, a long tail is found by samples and halving, on the assumption that it has no gaps.
+    """
     end = size
+    if not whole:
+        if any(read_at(file, max(size - BLOCK, start), min(BLOCK, size - start))):
+            return _zeros_before(file, size, start)
+        offsets = _sample_offsets(start, size)
+        last = next((offset for offset in reversed(offsets) if read_at(file, offset, BLOCK) != _ZEROS), None)
+        if last is None:
+            return start
+        return _zeros_before(file, _first_zero_block(file, last, size - size % BLOCK), start)
     while end > start:
-        count = min(_PIECE if end < size else BLOCK, end - start)
-        piece = read_at(file, end - count, count)
-        kept = len(piece.rstrip(b"\0"))
+        count = min(_PIECE, end - start)
+        kept = len(read_at(file, end - count, count).rstrip(b"\0"))
         if kept:
             return end - count + kept
         end -= count
     return start
+
+
+def _first_zero_block(file: FileIO, written: int, zero: int) -> int:
+    """The border between a block that is written and a later one that is zero, by halving."""
+    while zero - written > BLOCK:
+        middle = (written + zero) // 2 // BLOCK * BLOCK
+        if read_at(file, middle, BLOCK) == _ZEROS:
+            zero = middle
+        else:
+            written = middle
+    return zero
+
+
+def _last_zero_block(file: FileIO, zero: int, written: int) -> int:
+    """The end of the zeros between a block that is zero and a later one that is written, by halving."""
+    while written - zero > BLOCK:
+        middle = (written + zero) // 2 // BLOCK * BLOCK
+        if read_at(file, middle, BLOCK) == _ZEROS:
+            zero = middle
+        else:
+            written = middle
+    return zero + BLOCK
+
+
+def _sample_offsets(start: int, end: int) -> list[int]:
+    """Blocks spread evenly over a part of a file."""
+    first, last = -(-start // BLOCK), end // BLOCK
+    step = max((last - first) // _SAMPLED, 1)
+    return [number * BLOCK for number in range(first, last, step)]
 
 
 def _judge_tail(file: FileIO, begin: int, size: int, tensors: list[_Tensor]) -> str | None:
@@ -168,12 +207,22 @@ def _zero_runs(file: FileIO, start: int, end: int, progress: Progress | None) ->
 
 
 def _sampled(file: FileIO, start: int, end: int) -> Iterator[tuple[int, int]]:
-    first, count = -(-start // BLOCK), (end - -(-start // BLOCK) * BLOCK) // BLOCK
-    step = max(count // _SAMPLED, 1)
-    for number in range(0, count, step):
-        offset = (first + number) * BLOCK
+    """Runs of zeros that samples show, with their edges found by halving."""
+    written: int | None = None
+    run: int | None = None
+    zero = start
+    for offset in _sample_offsets(start, end):
         if read_at(file, offset, BLOCK) == _ZEROS:
-            yield offset, offset + BLOCK
+            zero = offset
+            if run is None:
+                run = _first_zero_block(file, written, offset) if written is not None else offset
+        else:
+            if run is not None:
+                yield run, _last_zero_block(file, zero, offset)
+                run = None
+            written = offset
+    if run is not None:
+        yield run, zero + BLOCK
 
 
 def _judge_run(file: FileIO, begin: int, stop: int, start: int, end: int, tensors: list[_Tensor]) -> str | None:
@@ -199,23 +248,15 @@ def _judge_run(file: FileIO, begin: int, stop: int, start: int, end: int, tensor
 
 
 def _zeros_before(file: FileIO, begin: int, start: int) -> int:
-    while begin > start:
-        count = min(BLOCK, begin - start)
-        kept = len(read_at(file, begin - count, count).rstrip(b"\0"))
-        if kept:
-            return begin - count + kept
-        begin -= count
-    return start
+    """Where the zeros before `begin` start, as far as one block back."""
+    count = min(BLOCK, begin - start)
+    return begin - count + len(read_at(file, begin - count, count).rstrip(b"\0"))
 
 
 def _zeros_after(file: FileIO, stop: int, end: int) -> int:
-    while stop < end:
-        piece = read_at(file, stop, min(BLOCK, end - stop))
-        left = piece.lstrip(b"\0")
-        if left:
-            return stop + len(piece) - len(left)
-        stop += len(piece)
-    return end
+    """Where the zeros after `stop` end, as far as one block on."""
+    piece = read_at(file, stop, min(BLOCK, end - stop))
+    return stop + len(piece) - len(piece.lstrip(b"\0"))
 
 
 def _holding(tensors: list[_Tensor], offset: int) -> _Tensor | None:

@@ -16,13 +16,14 @@ from typing import Any, Protocol
 import msgspec
 import xxhash
 
+from trainguard.facts.data.bulk import empty_rows, joined, mixed
 from trainguard.facts.data.faults import BadLine, bad_line, column_at, column_of, not_an_object, with_nan
 from trainguard.facts.data.judge import judge_row, place_of
 from trainguard.facts.data.options import Options
 from trainguard.facts.data.records import ProblemKind
-from trainguard.facts.data.roles import CALLS, PART, ROLES, Pattern, Verdict, judge_pattern
+from trainguard.facts.data.roles import PART, ROLES, Pattern, Verdict, judge_pattern
 from trainguard.facts.data.schema import Shape
-from trainguard.facts.data.tally import Seen, Spot, Tally, Trouble, excerpt
+from trainguard.facts.data.tally import Seen, Spot, Tally, excerpt
 from trainguard.facts.data.tokens import TokenFinder
 
 _WHITE = b" \t\r\n"
@@ -31,8 +32,6 @@ _BRACE, _CLOSING = {ord("{")}, {ord("}")}
 _NO_ROW = bytes(8)
 _ESCAPED = b"\\u003c"  # of "<", with which the usual template tokens begin
 _LOOK_EVERY = 8
-_MAX_NAME = 80
-_MAX_NAMES = 200
 # Of a row that a chat template is to judge, or that stands for a sample.
 _MAX_ROW_KEPT = 65_536
 # After a block that the decoder refused, so many are looked at row by row before it is tried again.
@@ -80,7 +79,7 @@ class BlockReader:
         tally = self._tally
         tally.columns = dict(self._columns)
         tally.layouts = dict(self._layouts)
-        tally.hashes = _joined(tally.hashes)
+        tally.hashes = joined(tally.hashes)
         tally.patterns = [Seen(each, count, *self._firsts[each]) for each, count in self._patterns.items()]
         for watcher in self._watchers:
             watcher.finish(tally)
@@ -237,12 +236,12 @@ class BlockReader:
                 contents = [message.m1 for message in messages]
                 said = tuple([message.m0 for message in messages])
                 if not all(contents) or any(map(str.isspace, contents)):
-                    self._empty = _empty_rows(chats)
+                    self._empty = empty_rows(chats)
             else:
-                mixed = _mixed(messages, shape.calls)
-                if mixed is None:
+                both = mixed(messages, shape.calls)
+                if both is None:
                     return None
-                contents, said = mixed[0], tuple(mixed[1])
+                contents, said = both[0], tuple(both[1])
             if angles and self._finder.any(contents):
                 return None
             roles = [said[start:end] for start, end in pairwise(ends)]
@@ -283,7 +282,7 @@ class BlockReader:
                         self._faulty(line, first + at, fault.where, fault)
                 else:
                     trouble.count += 1
-                    _add(trouble, role, 1)
+                    trouble.name(role, 1)
 
     def _bad_patterns(
         self,
@@ -299,7 +298,7 @@ class BlockReader:
             trouble = self._tally.trouble(verdict.kind)
             trouble.count += found[roles]
             for name, count in verdict.counts.items():
-                _add(trouble, name, count * found[roles])
+                trouble.name(name, count * found[roles])
             if not trouble.full:
                 wanted.add(roles)
         if not wanted:
@@ -432,53 +431,6 @@ class BlockReader:
         trouble = self._tally.trouble(kind)
         trouble.count += 1
         for name, times in counts.items():
-            _add(trouble, name, times)
+            trouble.name(name, times)
         if not trouble.full:
             trouble.spots.append(Spot(number, column, excerpt(text, column), detail))
-
-
-def _joined(hashes: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """Runs of lines that follow each other as one."""
-    runs: list[tuple[int, list[bytes]]] = []
-    following = -1
-    for first, some in hashes:
-        if first != following:
-            runs.append((first, []))
-        runs[-1][1].append(some)
-        following = first + len(some) // 8
-    return [(first, b"".join(some)) for first, some in runs]
-
-
-def _empty_rows(chats: list[Any]) -> dict[int, str]:
-    """The rows with an empty content of one who may not be silent, and the first such one's role."""
-    found = {}
-    for at, chat in enumerate(chats):
-        for message in chat:
-            if (not message.m1 or message.m1.isspace()) and message.m0 in ("user", "assistant"):
-                found[at] = message.m0
-                break
-    return found
-
-
-def _mixed(messages: list[Any], calls: tuple[str, ...]) -> tuple[list[str], list[str]] | None:
-    """Contents and roles of messages that may have tool calls; None where one is not as it should be."""
-    contents: list[str] = []
-    roles: list[str] = []
-    for message in messages:
-        role, content = message.m0, message.m1
-        called = bool(calls) and any(getattr(message, each) for each in calls)
-        if content.__class__ is str:
-            if not called and (not content or content.isspace()) and role in ("user", "assistant"):
-                return None
-            contents.append(content)
-        elif content is not None or not called:
-            return None
-        roles.append(role + CALLS if called and role == "assistant" else role)
-    return contents, roles
-
-
-def _add(trouble: Trouble, name: str, count: int) -> None:
-    """Counts by name, of not too many and not too long names: they come from the data."""
-    name = name[:_MAX_NAME]
-    if name in trouble.counts or len(trouble.counts) < _MAX_NAMES:
-        trouble.counts[name] = trouble.counts.get(name, 0) + count

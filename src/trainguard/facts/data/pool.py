@@ -26,7 +26,12 @@ _MAX_WORKERS = 8
 # Two workers are ready after about 0.1 s, in which one process reads so much.
 MIN_PARALLEL_BYTES = 24_000_000
 # Memory that is given back to the system after each block has to be cleared by it for the next (glibc, mallopt(3)).
-_MALLOC = {"MALLOC_TRIM_THRESHOLD_": "33554432", "MALLOC_TOP_PAD_": "4194304", "MALLOC_ARENA_MAX": "1"}
+_MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "33554432",
+    "MALLOC_TOP_PAD_": "4194304",
+    "MALLOC_ARENA_MAX": "1",
+}
 # A worker is one thread, so that as many workers as processors use these up.
 _THREADS = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 

@@ -18,7 +18,7 @@ from trainguard.facts.data.pool import read_ranges
 from trainguard.facts.data.probes import Searches, measures_lengths
 from trainguard.facts.data.ranges import Range, open_regular
 from trainguard.facts.data.records import DataFacts, DataFile, Layout, ProblemKind, Sample
-from trainguard.facts.data.tokens import TEMPLATE_TOKENS, is_telling, template_roles
+from trainguard.facts.data.tokens import TEMPLATE_TOKENS, is_telling, special_tokens_of, template_roles
 
 # Ranges are small enough for the workers to end together, and for their tallies to stay small; the files of a terabyte
 # have no more than some thousands of them.
@@ -196,9 +196,10 @@ def _with_tokenizer(options: Options, notes: list[str]) -> tuple[Options, _Templ
     if not usable and facts.templates:
         notes.append(f"the chat template cannot be used: {judge.problem}")
     roles = template_roles(facts.templates.values()) if usable else ()
+    known = {*facts.control_tokens, *special_tokens_of(Path(options.tokenizer, "tokenizer.json"))}
     options = msgspec.structs.replace(
         options,
-        tokens=tuple(token for token in facts.control_tokens if is_telling(token)) or TEMPLATE_TOKENS,
+        tokens=tuple(sorted(filter(is_telling, known))) or TEMPLATE_TOKENS,
         template=usable,
         roles=roles,
     )

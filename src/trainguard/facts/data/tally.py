@@ -8,6 +8,9 @@ import msgspec
 
 from trainguard.facts.data.records import MAX_SAMPLE_CHARACTERS, MAX_SAMPLES, ProblemKind
 
+_MAX_NAME = 80  # characters
+_MAX_NAMES = 200
+
 
 class Spot(msgspec.Struct, array_like=True):
     """A place of a problem: `line` counts from 0 within the range, `column` from 1."""
@@ -24,6 +27,12 @@ class Trouble(msgspec.Struct, array_like=True):
     count: int = 0
     counts: dict[str, int] = {}
     spots: list[Spot] = []
+
+    def name(self, name: str, count: int) -> None:
+        """Counts by name, of not too many and not too long names: they come from the data."""
+        name = name[:_MAX_NAME]
+        if name in self.counts or len(self.counts) < _MAX_NAMES:
+            self.counts[name] = self.counts.get(name, 0) + count
 
     @property
     def full(self) -> bool:

@@ -6,8 +6,12 @@ text and the content of sound data hold them.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
 
 TEMPLATE_TOKENS = (
     "<|im_start|>",  # ChatML: Qwen2.5/Qwen3, Hermes, SmolLM (tokenizer_config.json of Qwen/Qwen2.5-0.5B-Instruct)
@@ -84,6 +88,37 @@ _MIN_TELLING = 5
 # HTML tags, a word in brackets, and what sound content holds: </s>, <unk>, <pad>, [MASK], <tool_call>.
 _ORDINARY = re.compile(r"</?[a-zA-Z]+>|</?(?:tool_calls?|tool_response|think|unused\d+)>|\[/?[A-Z_ ]+\]|[\w\s]+")
 _QUOTED = re.compile(r"""(['"])(\w{2,40})\1""")
+
+
+class _Added(msgspec.Struct):
+    content: str
+    special: bool = False
+
+
+class _Tokenizer(msgspec.Struct):
+    added_tokens: list[_Added] = []
+
+
+# The largest tokenizer.json of a well-known model (Gemma 3, 262,144 tokens) has 33 MB.
+_MAX_TOKENIZER_BYTES = 200_000_000
+
+
+def special_tokens_of(tokenizer_json: Path) -> tuple[str, ...]:
+    """The special tokens of a tokenizer.json (tokenizers 0.23, `added_tokens`); none where it cannot be read."""
+    from trainguard.facts.data.ranges import open_regular
+
+    try:
+        descriptor = open_regular(tokenizer_json)
+    except OSError:
+        return ()
+    with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_size > _MAX_TOKENIZER_BYTES:
+            return ()
+        try:
+            found = msgspec.json.decode(file.read(), type=_Tokenizer)
+        except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
+            return ()
+    return tuple(each.content for each in found.added_tokens if each.special)
 
 
 def template_roles(templates: Iterable[str]) -> tuple[str, ...]:
