@@ -86,6 +86,8 @@ def judge_head(name: str, head: bytes, given: str | None = None) -> Kind:
     if head.startswith(_PARQUET):
         return Kind("parquet", None, "" if named == "parquet" else "the content is Parquet" + _not(name, named))
     other = next((what for magic, what in _OTHERS.items() if head.startswith(magic)), "")
+    if named == "parquet" and not asked and _is_object(head.lstrip(_BLANK).partition(b"\n")[0]):
+        return Kind("jsonl", None, "the content is JSON Lines" + _not(name, named))
     if other or named == "parquet":
         return Kind(asked or named, None, refused=other or "it does not begin as Parquet does (PAR1)")
     encoding = wide_encoding(head)
