@@ -1,4 +1,4 @@
-"""Writes docs/rules/*.md, docs/cli.md and docs/config.md from rules, command line and schema. `--check` compares."""
+"""Writes docs/rules/*.md, docs/cli.md, docs/config.md and docs/drills.md from the code. `--check` only compares."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import click
 
 from trainguard.cli.app import VERBS, load_verb, trainguard
 from trainguard.cli.config_text import reference_page
+from trainguard.drills.catalogue import EDGE_CASES
+from trainguard.drills.registry import discover as discover_drills
 from trainguard.cli.examples import page
 from trainguard.cli.panels import options_by_panel
 from trainguard.report.rule_page import rule_summary
@@ -38,6 +40,7 @@ def main() -> int:
         "docs/rules/README.md": index_page(registry.rules),
         "docs/cli.md": cli_page(),
         "docs/config.md": reference_page(_NOTE),
+        "docs/drills.md": drills_page(),
     }
     stale = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs/rules").glob("*.md"))
     stale = [name for name in stale if name not in pages]
@@ -91,6 +94,23 @@ def index_page(rules: tuple[Rule, ...]) -> str:
                 lines.append(f"| [{rule.code}]({rule.code}.md) | {rule.name} | {rule.severity} | {summary} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def drills_page() -> str:
+    """The table of the edge cases, with what each drill needs; those without a drill are said so."""
+    drills = {drill.number: drill for drill in discover_drills()}
+    lines = [
+        *(_NOTE, "", "# The edge cases and their drills", ""),
+        "`trainguard drill` causes each of these faults for real, in a scratch folder, and checks what a user would see.",
+        "The tests run the same drills, and each of them again with its guard switched off: then it has to fail.",
+        *("", "| number | edge case | codes | area | needs |", "|---|---|---|---|---|"),
+    ]
+    for number, case in sorted(EDGE_CASES.items()):
+        drill = drills.get(number)
+        area = drill.area if drill else "no drill yet"
+        needs = ", ".join(sorted(drill.needs)) if drill else ""
+        lines.append(f"| {number} | {case.title} | {', '.join(case.codes)} | {area} | {needs} |")
+    return "\n".join([*lines, ""])
 
 
 def cli_page() -> str:
