@@ -275,6 +275,17 @@ def test_a_last_tensor_that_ends_in_zeros(name: str, expected: list[str], tmp_pa
     assert [bad.kind for bad in read_model(tmp_path, deep=True).bad_values] == expected
 
 
+@pytest.mark.parametrize(("own", "expected"), [(0.0, []), (1.0, ["zeros"])])
+def test_a_last_norm_of_zeros_beside_a_tower_of_another_kind(own: float, expected: list[str], tmp_path: Path) -> None:
+    """PaliGemma: Gemma's norms begin as zeros, SigLIP's as ones, and both may have one shape."""
+    tensors = {"language_model.model.norm.weight": torch.zeros(8), "language_model.lm_head.weight": torch.randn(8, 8)}
+    for number in range(2):
+        tensors[f"language_model.model.layers.{number}.input_layernorm.weight"] = torch.full((8,), own)
+        tensors[f"vision_tower.encoder.layers.{number}.layer_norm1.weight"] = torch.ones(8)
+    save_file(tensors, tmp_path / WEIGHTS)
+    assert [bad.kind for bad in read_model(tmp_path).bad_values] == expected
+
+
 def test_a_whole_layer_that_was_left_out(copied: Path) -> None:
     def edit(tensors: dict[str, torch.Tensor]) -> None:
         for name in [name for name in tensors if name.startswith("model.layers.3.")]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.fuzz.data_oracle import Reading, read
 
 from trainguard import check_data
-from trainguard.findings import Finding
+from trainguard.findings import Finding, Location
 
 _LARGE_BYTES = 20_000_000  # read in several pieces, and in several processes
 # About the whole file, or about several lines: without a line of their own that could be wrong.
@@ -192,3 +192,13 @@ def test_other_formats(name: str, data: st.DataObject, tmp_path_factory: pytest.
     assert all(f.severity in ("error", "warn", "info") and f.message for f in findings)
     if cut and name != "a.csv":  # a table that ends in the middle is still a table
         assert [f for f in findings if f.severity == "error"]
+
+
+def test_the_oracle_notices() -> None:
+    """A finding that is missing, or that names the line before or after, is a disagreement."""
+    data = b"\n".join([*rows(4), b"{broken", *rows(8)[4:], b""])
+    findings = [Finding("error", "no JSON", code="DATA002", where=Location("small.jsonl", line)) for line in (5, 4, 6)]
+    assert not disagreement(findings[:1], read(data))
+    assert disagreement([], read(data))
+    assert disagreement(findings[1:2], read(data))
+    assert disagreement(findings[2:], read(data))

@@ -157,7 +157,8 @@ def _zeros(seen: Sequence[_Seen], *, adapter: bool) -> Iterator[BadValues]:
     for each in seen:
         groups[_NUMBER.sub(".*.", each.name)].members.append(each)
     # Some norms are stored as the distance from one (Gemma, Qwen3-Next), and begin as zeros all together.
-    live = {each.entry.shape for each in seen if _NORM.search(each.name) and not each.zero}
+    # A tower beside them (PaliGemma's SigLIP) has norms of the other kind: only those of the same stack count.
+    norms = [each for each in seen if _NORM.search(each.name) and _NUMBER.search(each.name)]
     identities = _identity_blocks(seen)
     for each in seen:
         like = groups[_NUMBER.sub(".*.", each.name)].members
@@ -169,11 +170,19 @@ def _zeros(seen: Sequence[_Seen], *, adapter: bool) -> Iterator[BadValues]:
             if _NEVER_ZERO.search(each.name) or any(not other.zero for other in like):
                 yield _zero(each, "zeros")
         elif each.zero and kind and each.entry.elements >= 4:
-            final = _NUMBER.search(each.name) is None and each.entry.shape in live
+            final = _NUMBER.search(each.name) is None and _others_are_live(each, norms)
             if final or any(not other.zero for other in like):
                 yield _zero(each, "zeros")
         elif each.zero_end and not each.zero and each.last and _may_end_file(each, like):
             yield _zero(each, "zero-tail")
+
+
+def _others_are_live(norm: _Seen, norms: Sequence[_Seen]) -> bool:
+    """Whether norms of the layers are not zero: of the layers of `norm`'s own stack where it has some, else of all."""
+    stack = norm.name.removesuffix(".weight").rpartition(".")[0]
+    like = [each for each in norms if each.entry.shape == norm.entry.shape]
+    own = [each for each in like if each.name.startswith(f"{stack}.")]
+    return any(not each.zero for each in own or like)
 
 
 def _identity_blocks(seen: Sequence[_Seen]) -> set[str]:
