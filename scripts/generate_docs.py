@@ -12,10 +12,10 @@ import click
 
 from trainguard.cli.app import VERBS, load_verb, trainguard
 from trainguard.cli.config_text import reference_page
-from trainguard.drills.catalogue import EDGE_CASES
-from trainguard.drills.registry import discover as discover_drills
 from trainguard.cli.examples import page
 from trainguard.cli.panels import options_by_panel
+from trainguard.drills.catalogue import EDGE_CASES
+from trainguard.drills.registry import discover as discover_drills
 from trainguard.report.rule_page import rule_summary
 from trainguard.rules.base import Rule
 from trainguard.rules.registry import discover
@@ -101,7 +101,7 @@ def drills_page() -> str:
     drills = {drill.number: drill for drill in discover_drills()}
     lines = [
         *(_NOTE, "", "# The edge cases and their drills", ""),
-        "`trainguard drill` causes each of these faults for real, in a scratch folder, and checks what a user would see.",
+        "`trainguard drill` causes each of these faults for real, in a scratch folder, and checks what a user sees.",
         "The tests run the same drills, and each of them again with its guard switched off: then it has to fail.",
         *("", "| number | edge case | codes | area | needs |", "|---|---|---|---|---|"),
     ]

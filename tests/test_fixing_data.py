@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from trainguard.errors import UnreadableInputError, UsageError
 from trainguard.fixing.changes import WriteError
 from trainguard.fixing.data import BOM_REMOVED, RepairReport, rejected_path_of, repair
-from trainguard.fixing.data_row import RENAMED, plan, rewritten
+from trainguard.fixing.data_row import RENAMED, RENAMED_COLUMN, plan, rewritten
 
 GOOD = b'{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ok"}]}\n'
 
@@ -202,9 +202,13 @@ def carried_out(row: dict[str, Any]) -> dict[str, Any]:
                     )
                     message = one_message(message)
                 new_value.append(message)
+            alone = not row.keys() & {"messages", "prompt", "text"} and all(
+                isinstance(m, dict) and "role" in m and not m.keys() & {"from", "value"} for m in value
+            )
             if (
                 key == "conversations"
-                and sharegpt
+                and value
+                and (sharegpt or alone)
                 and "messages" not in row
                 and all(isinstance(m, dict) for m in value)
             ):
@@ -219,6 +223,21 @@ def one_message(message: dict[str, Any]) -> dict[str, Any]:
     if isinstance(new.get("role"), str):
         new["role"] = SYNONYMS.get(new["role"], new["role"])
     return new
+
+
+def test_a_column_of_roles_under_the_name_of_sharegpt_is_renamed(tmp_path: Path) -> None:
+    messages = b'[{"role": "user", "content": "conversations"}, {"role":"gpt", "content": "ok"}]'
+    left = b'{"conversations": [{"role": "user", "content": "a"}], "text": "a"}\n'
+    calls = b'{"conversations": [{"from": "function_call", "value": "{}"}]}\n'
+    report, copy, _ = run(tmp_path, b'{"id": 1, "conversations": ' + messages + b"}\n" + left + calls)
+    assert copy == (
+        b'{"id": 1, "messages": '
+        + messages.replace(b"gpt", b"assistant")
+        + b"}\n"
+        + left
+        + b'{"messages": [{"role": "function_call", "content": "{}"}]}\n'
+    )
+    assert report.changes == {"role 'gpt' became 'assistant'": 1, RENAMED_COLUMN: 1, RENAMED: 1}
 
 
 def test_escaped_keys_are_keys_too() -> None:

@@ -31,7 +31,7 @@ def kind_of(path: Path) -> list[str]:
         ("model.safetensors", "", "model"),
         ("job.json", json.dumps({"script": "train.py", "timeout": "2h"}), "script"),
         ("jobs.json", json.dumps([{"command": ["python"], "timeout": "2h"}]), "script"),
-        ("other.json", json.dumps({"model_type": "llama"}), "script"),
+        ("plain.txt", "a text to train on", "data"),
         ("train.py", "print()", "script"),
     ],
 )
@@ -83,3 +83,20 @@ def test_data_of_a_project_is_left_alone_where_the_project_is_named(tmp_path: Pa
 def test_the_same_path_is_checked_once(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("{}")
     assert len(list(find_inputs([tmp_path, tmp_path, tmp_path / "a.jsonl", tmp_path / "a.jsonl"]))) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("README.md", "# Title", ".md is no suffix of a script"),
+        ("pyproject.toml", "[project]", ".toml is no suffix of a script"),
+        ("config.json", '{"model_type": "llama"}', "a part of a model: trainguard check"),
+        ("trainer_state.json", '{"global_step": 5}', "a part of a checkpoint: trainguard check"),
+        ("ds_config.json", '{"zero_optimization": {}}', "holds neither a job nor a configuration"),
+    ],
+)
+def test_what_cannot_be_checked_is_said_so(tmp_path: Path, name: str, text: str, words: str) -> None:
+    (tmp_path / name).write_text(text)
+    (found,) = find_inputs([tmp_path / name])
+    assert found.error is not None
+    assert words in found.error

@@ -27,6 +27,8 @@ _JOB_KEYS = {
     "secrets",
     "operation",
 }
+_MODEL_PARTS = {"model_type", "architectures", "peft_type", "tokenizer_class", "bos_token_id", "weight_map"}
+_WHAT_IS_CHECKED = "a script, a notebook, a job, data, a configuration or weights"
 _MAX_JOB_BYTES = 32 * 1024 * 1024
 
 
@@ -85,14 +87,29 @@ def _single(path: Path) -> Input:
     if (kind := kind_of_name(path)) is not None:
         return Input(path=path, kind=kind)
     if path.suffix != ".json":
-        return Input(path=path)
+        if path.suffix in _SCRIPT_SUFFIXES or not path.suffix:
+            return Input(path=path)
+        return Input(path=path, error=f"{path}: {path.suffix} is no suffix of {_WHAT_IS_CHECKED}")
     try:
         content = read_job_file(path)
     except UnreadableInputError as error:
         kind = kind_of_broken_json(path)
         return Input(path=path, kind=kind) if kind is not None else Input(path=path, error=str(error))
     kind = kind_of_content(content)
-    return Input(path=path, kind=kind) if kind is not None else Input(path=path, job=content, is_job=True)
+    if kind is not None:
+        return Input(path=path, kind=kind)
+    if isinstance(content, Mapping) and content and not (_PROGRAM_KEYS | _JOB_KEYS) & content.keys():
+        return Input(path=path, error=f"{path}: holds neither a job nor a configuration{_hint(path, content)}")
+    return Input(path=path, job=content, is_job=True)
+
+
+def _hint(path: Path, content: Mapping[str, Any]) -> str:
+    part_of = "model" if _MODEL_PARTS & content.keys() else "checkpoint" if "global_step" in content else None
+    return (
+        f"; it is a part of a {part_of}: trainguard check {path.parent}"
+        if part_of
+        else f" ({_WHAT_IS_CHECKED} can be checked)"
+    )
 
 
 def _walk(folder: Path) -> Iterator[Input]:

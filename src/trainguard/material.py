@@ -176,7 +176,7 @@ class _Named:
 
     def report(self, subject: Subject, path: Path, options: Options) -> None:
         """Asks the rules about what was read; what was not is among the errors."""
-        if subject.model or subject.checkpoints or subject.machine:
+        if subject.model or subject.checkpoints:
             self.reports.append(report_on(subject, str(path), options))
 
 
@@ -199,8 +199,8 @@ def _read_named(config: ConfigFacts, options: Options, on_progress: BytesProgres
         found.checkpoints = found.note(*_read(lambda: read_checkpoints(output, base=base), "facts.checkpoint"))
         if found.checkpoints is not None and found.checkpoints.checkpoints:
             found.report(Subject(kind="checkpoint", checkpoints=found.checkpoints), output, options)
+    # For what a rule compares with it alone: a configuration is often checked elsewhere than where it will run.
     found.machine = found.note(*_read(lambda: read_machine(folder=output), "facts.machine"))
-    found.report(Subject(kind="machine", machine=found.machine), Path("this machine"), options)
     return found
 
 

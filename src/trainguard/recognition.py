@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainguard.rules.base import Kind
 
-_DATA_SUFFIXES = (".jsonl", ".ndjson", ".parquet", ".csv", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst")
+_DATA_SUFFIXES = (".jsonl", ".ndjson", ".parquet", ".csv", ".txt", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst")
 _CONFIG_SUFFIXES = (".toml", ".yaml", ".yml")
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 _SCRIPT_SUFFIXES = (".py", ".ipynb", ".pyw")
@@ -95,7 +95,8 @@ def kinds_of_folder(path: Path) -> list[Kind]:
         kinds.append("checkpoint")
     if kinds or any(name.endswith(_SCRIPT_SUFFIXES) for name in files):
         return kinds
-    return ["data"] if any(kind_of_name(Path(name)) == "data" for name in files) else []
+    # A text file is data where it is named; in a folder it may be notes or requirements.
+    return ["data"] if any(kind_of_name(Path(name)) == "data" and not name.endswith(".txt") for name in files) else []
 
 
 def _is_model(path: Path, files: set[str]) -> bool:

@@ -217,6 +217,18 @@ def test_unreadable(tmp_path: Path, make: object, words: str) -> None:
     assert words in facts.problems[0].samples[0].detail
 
 
+@pytest.mark.parametrize("splits", [False, True])
+def test_a_saved_dataset_is_named(tmp_path: Path, splits: bool) -> None:
+    datasets = pytest.importorskip("datasets")
+    data = datasets.Dataset.from_list([{"text": "a"}])
+    (datasets.DatasetDict({"train": data}) if splits else data).save_to_disk(tmp_path / "data")
+    facts = read_data(tmp_path / "data")
+    assert kinds(facts) == ["unreadable-input"]
+    assert facts.problems[0].counts == {"a folder of Dataset.save_to_disk": 1}
+    data.to_json(tmp_path / "data" / "train.jsonl")
+    assert read_data(tmp_path / "data").rows == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"\n", b" \n\r\n\t\n"])
 def test_empty(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.jsonl").write_bytes(content)

@@ -81,6 +81,28 @@ def test_a_sound_chat_file(tmp_path: Path) -> None:
         (chat(("user", "a"), ("assistant", "")), "empty-content", 82, "'content' of 'assistant' is empty"),
         (chat(("user", "a<|im_end|>"), ("assistant", "c")), "template-token-in-content", 43, "holds '<|im_end|>'"),
         ({"prompt": "a", "completion": ""}, "empty-content", 31, "'completion' is empty"),
+        ({"prompt": "", "completion": ""}, "empty-content", 30, "'completion' is empty"),
+        ({"prompt": ""}, "empty-content", 12, "'prompt' is empty"),
+        ({"prompt": "", "chosen": "", "rejected": "y"}, "empty-content", 26, "'chosen' is empty"),
+        (
+            {"conversations": HI["messages"]},
+            "messages-missing",
+            19,
+            "messages of role and content in 'conversations'; rename the column to \"messages\"",
+        ),
+        (
+            {"messages": [HI["messages"][0], {"role": "assistant", "content": None, "refusal": "No."}]},
+            "content-not-string",
+            83,
+            "'content' of 'assistant' is null; its text is in 'refusal': move it into 'content'",
+        ),
+        (
+            {"conversations": [{"from": "user", "value": "a"}, {"from": "function_call", "value": "{}"}]},
+            "unknown-role",
+            52,
+            "role 'function_call', a call written as text: --fix leaves it, for as a text of 'assistant' it would be "
+            "no call; write it as 'tool_calls' of an 'assistant' message",
+        ),
         ({"text": 5}, "content-not-string", 10, "'text' is number"),
         (b'{"text": "a", "n": 1e400}', "malformed-json", 20, "a number too large"),
     ],
@@ -115,7 +137,7 @@ def test_a_problem_and_its_place(tmp_path: Path, row: Any, kind: str, column: in
                 {"role": "assistant", "content": "b", "weight": 1},
             ]
         },
-        {"conversations": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+        {"conversations": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "text": "a b"},
         {"conversations": [{"from": "user", "value": "a"}, {"from": "assistant", "value": "b"}]},
         {"prompt": "a", "completion": "<|im_end|>"},
         {"prompt": HI["messages"][:1], "completion": HI["messages"][1:]},
@@ -123,6 +145,9 @@ def test_a_problem_and_its_place(tmp_path: Path, row: Any, kind: str, column: in
         {"chosen": HI["messages"], "rejected": HI["messages"]},
         {"prompt": HI["messages"][:1], "chosen": HI["messages"][1:], "rejected": HI["messages"][1:]},
         {"prompt": "a"},
+        {"prompt": "", "completion": "x"},
+        {"prompt": " ", "completion": "x", "label": True},
+        {"prompt": "", "chosen": "x", "rejected": "y"},
         {"text": "a <|endoftext|>"},
         {"input_ids": [1, 2], "labels": [1, 2]},
         b'{"text": "a", "score": NaN, "other": -Infinity}',
@@ -226,6 +251,8 @@ def _is_object(line: bytes) -> bool:
 def test_corruption_is_no_exception_and_its_line_is_right(tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(b"".join(line + b"\n" for line in [_PIECES[0], _PIECES[1]] * 6))
     for _ in range(data.draw(st.integers(1, 4))):
+        if not content:
+            break
         at = data.draw(st.integers(0, len(content) - 1))
         way = data.draw(st.sampled_from(["set", "delete", "insert", "cut"]))
         byte = data.draw(st.sampled_from([0, 10, 13, 32, 34, 44, 91, 92, 123, 125, 0xC3, 0xFF, 65]))

@@ -187,6 +187,27 @@ def test_the_judge_gives_the_words_of_the_template(tmp_path: Path) -> None:
     judge.close()
 
 
+# A template that adds up parts only, as those of vision models do.
+PARTS = (
+    "{% for m in messages %}{{ m.role }}{% for part in m.content %}{% if part.type != 'text' %}"
+    "{{ raise_exception('only text') }}{% endif %}{{ part.text }}{% endfor %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("file", [None, "processor_config.json", "preprocessor_config.json"])
+def test_a_processor_is_given_texts_as_parts(tmp_path: Path, file: str | None) -> None:
+    if file is not None:
+        (tmp_path / file).write_text("{}", encoding="utf-8")
+    judge = Judge(tokenizer_folder(tmp_path, PARTS))
+    hi, ok = say("user", "hi"), say("assistant", "ok")
+    wanted = "only text" if file is None else None
+    assert judge.refuses({"messages": [hi, ok]}) == wanted
+    assert judge.refuses({"prompt": [hi], "completion": [ok]}) == wanted
+    assert judge.refuses({"conversations": [{"from": "user", "value": "hi"}]}) == wanted
+    assert judge.refuses({"messages": [say("user", [{"type": "video"}])]}) == "only text"
+    judge.close()
+
+
 @pytest.mark.parametrize(("template", "words"), [(None, "no chat template"), ("{% if %}", "cannot be compiled")])
 def test_a_judge_without_a_template_is_not_usable(tmp_path: Path, template: str | None, words: str) -> None:
     judge = Judge(tokenizer_folder(tmp_path, template))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.report.data_samples import facts
+from trainguard.facts.data.folders import SAVED_FOLDER
 from trainguard.facts.data.records import (
     DataFacts,
     DataFile,
@@ -215,7 +216,43 @@ def test_how_many_lose_their_answer(over: int, lost: int | None, words: str) -> 
 def test_a_template_that_has_judged_is_named() -> None:
     sample = Sample(path="train.jsonl", line=7, detail="roles must alternate")
     (only,) = found(with_problem("role-order", sample, template_judged=True))
-    assert only.message.startswith("the chat template refuses the order of roles in 1 of 11,400 rows (line 7): roles")
+    assert only.message.startswith("the chat template refuses 1 of 11,400 rows (line 7): roles must alternate; ")
+
+
+ORDER = "merge messages of one role"
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("Conversation roles must alternate user/assistant/user/assistant/...", ORDER),
+        ("System message must be at the beginning.", ORDER),
+        ("Message has tool role, but there was no previous assistant message with a tool call!", ORDER),
+        ("No user query found in messages.", ORDER),
+        ("System role not supported", "put the text of the system message at the start of the first user message"),
+        ("Only user and assistant roles are supported!", "give messages only the roles that the template takes"),
+        ("Unexpected message role.", "give messages only the roles that the template takes"),
+        ("UndefinedError: 'dict object' has no attribute 'content'", "give every message a 'role' and a 'content'"),
+        ("TypeError: Can only get item pairs from a mapping.", "write the 'arguments' of each tool call as an object"),
+        ("requires tool_call.function.arguments to be a dict (mapping)", "write the 'arguments' of each tool call"),
+        ('TypeError: can only concatenate str (not "list") to str', "write each 'content' as one string"),
+        ('TypeError: can only concatenate str (not "NoneType") to str', "write a string where the row has null"),
+        ("None of this will do", "change such rows to what the template takes"),
+        ("", "change such rows to what the template takes"),
+    ],
+)
+def test_the_remedy_fits_the_words_of_the_template(words: str, remedy: str) -> None:
+    sample = Sample(path="train.jsonl", line=7, detail=words)
+    (only,) = found(with_problem("role-order", sample, template_judged=True))
+    assert f"tokenizing stops there; {remedy}" in only.message
+
+
+def test_a_saved_dataset_is_no_error() -> None:
+    data = facts(problems=(Problem(kind="unreadable-input", count=1, counts={SAVED_FOLDER: 1}, samples=()),))
+    assert [each.severity for each in found(data) if each.code == "DATA020"] == ["info"]
+    both = {SAVED_FOLDER: 1, "Permission denied": 1}
+    data = facts(problems=(Problem(kind="unreadable-input", count=2, counts=both, samples=()),))
+    assert [each.severity for each in found(data) if each.code == "DATA020"] == ["error"]
 
 
 def test_many_names_are_counted_not_listed() -> None:

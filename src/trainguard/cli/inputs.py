@@ -57,8 +57,8 @@ def make_options(
     from trainguard.rules.registry import discover
 
     selected, ignored = _codes(select), _codes(ignore)
-    named = selected or ignored or settings.select or settings.ignore or settings.severities or settings.per_file_ignores
-    registry = discover() if named else None  # every rule there is, which takes longer than most checks
+    named = (selected, ignored, settings.select, settings.ignore, settings.severities, settings.per_file_ignores)
+    registry = discover() if any(named) else None  # every rule there is, which takes longer than most checks
     # A code that is not known may be that of a rule file that is broken: exit code 3 says so.
     if registry is not None and not registry.errors:
         known = registry.by_code().keys()

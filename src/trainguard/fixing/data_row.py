@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from trainguard.facts.data.judge import lacks_name_alone
 from trainguard.facts.data.roles import ROLES, mapped
 
 # The columns that hold messages: those of trl 1.16, data_utils.py, maybe_convert_to_chatml.
 _COLUMNS = ("messages", "conversations", "prompt", "completion", "chosen", "rejected")
 _TOKEN = re.compile(r'"(?:[^"\\]+|\\.)*+"|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
 RENAMED = "conversations of from and value became messages of role and content"
+RENAMED_COLUMN = "column 'conversations' became 'messages'"
 
 
 class _Message(NamedTuple):
@@ -49,7 +51,10 @@ def plan(row: Mapping[str, Any]) -> RowPlan | None:
     rename = sharegpt and "messages" not in row and all(isinstance(each, dict) for each in row["conversations"])
     if sharegpt:
         done.append(RENAMED)
-    return RowPlan(messages, rename, tuple(done)) if messages else None
+    elif lacks_name_alone(row):
+        rename = True
+        done.append(RENAMED_COLUMN)
+    return RowPlan(messages, rename, tuple(done)) if messages or rename else None
 
 
 def _message(message: Mapping[str, Any], done: list[str]) -> _Message | None:

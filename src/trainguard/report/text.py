@@ -30,6 +30,10 @@ class Style:
 
     def __call__(self, code: str, text: str) -> str:
         return f"{code}{text}{_RESET}" if self._color and text else text
+_NOTHING = (
+    "There is nothing to check: folders are searched for scripts, notebooks and jobs; "
+    "name data, models and checkpoints."
+)
 
 
 def render_text(reports: Sequence[Report], *, color: bool = False, width: int | None = None) -> str:
@@ -164,7 +168,7 @@ def _summary(reports: Sequence[Report], style: Style, width: int | None) -> str:
         sentences.append(f"{counted(total.unreadable, noun(reports))} could not be read.")
     if total.internal_errors:
         sentences.append(f"{counted(total.internal_errors, 'rule')} failed inside trainguard: please report it.")
-    lines = [" ".join(sentences) or "There is nothing to check: no script, notebook, job, data, model or checkpoint."]
+    lines = [" ".join(sentences) or _NOTHING]
     for text in not_asked_lines(reports):
         lines += textwrap.wrap(text, max(width - 1, 30), subsequent_indent="  ") if width is not None else [text]
     return "\n".join(lines)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from trainguard.facts.data.roles import CALLS
+
+_TEXT_OR_NOTHING = {str, type(None)}
 
 
 def joined(hashes: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
@@ -32,16 +35,27 @@ def empty_rows(chats: list[Any]) -> dict[int, str]:
 
 def mixed(messages: list[Any], calls: tuple[str, ...]) -> tuple[list[str], list[str]] | None:
     """Contents and roles of messages that may have tool calls; None where one is not as it should be."""
-    contents: list[str] = []
-    roles: list[str] = []
-    for message in messages:
-        role, content = message.m0, message.m1
-        called = bool(calls) and any(getattr(message, each) for each in calls)
-        if content.__class__ is str:
-            if not called and (not content or content.isspace()) and role in ("user", "assistant"):
-                return None
-            contents.append(content)
-        elif content is not None or not called:
+    said: list[Any] = [message.m1 for message in messages]
+    roles: list[str] = [message.m0 for message in messages]
+    called: set[int] = set()
+    for each in calls:
+        values = list(map(attrgetter(each), messages))
+        if any(values):
+            called.update(at for at, value in enumerate(values) if value)
+    kinds = set(map(type, said))
+    if not kinds <= _TEXT_OR_NOTHING:
+        return None
+    contents = said
+    if kinds != {str}:
+        if said.count(None) != sum(said[at] is None for at in called):
             return None
-        roles.append(role + CALLS if called and role == "assistant" else role)
+        contents = [content for content in said if content is not None]
+    if (not all(contents) or any(map(str.isspace, contents))) and any(
+        content is not None and not content.strip() and at not in called and roles[at] in ("user", "assistant")
+        for at, content in enumerate(said)
+    ):
+        return None
+    for at in called:
+        if roles[at] == "assistant":
+            roles[at] += CALLS
     return contents, roles

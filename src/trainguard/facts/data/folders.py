@@ -36,6 +36,12 @@ _NO_DATA = frozenset(
 _ORDER: tuple[FileFormat, ...] = ("jsonl", "parquet", "json", "csv", "text")
 
 
+# What Dataset.save_to_disk and DatasetDict.save_to_disk of datasets 5.2 write beside the *.arrow files
+# (arrow_dataset.py, dataset_dict.py; config.py: DATASET_STATE_JSON_FILENAME, DATASETDICT_JSON_FILENAME).
+_SAVED = frozenset({"state.json", "dataset_dict.json"})
+SAVED_FOLDER = "a folder of Dataset.save_to_disk"
+
+
 class Shards(NamedTuple):
     """The files to read, and what is to be said about the others."""
 
@@ -44,15 +50,21 @@ class Shards(NamedTuple):
 
 
 def shards_of(folder: Path) -> Shards:
-    """The data files in the folder, of the format that comes first. Raises OSError where it cannot be listed."""
+    """The data files in the folder, of the format that comes first.
+
+    Raises OSError where it cannot be listed, and ValueError where only load_from_disk reads it.
+    """
     root = os.path.realpath(folder)
     os.listdir(folder)
     by_format: dict[FileFormat, list[Path]] = {}
     notes: list[str] = []
     outside = 0
     total = 0
+    arrow = saved = False
     for path, is_link in _walk(folder):
         form, _ = known_name(path.name)
+        arrow = arrow or path.suffix == ".arrow"
+        saved = saved or path.name in _SAVED
         if form is None or path.name.lower() in _NO_DATA:
             continue
         if is_link and not _within(path, root):
@@ -66,6 +78,8 @@ def shards_of(folder: Path) -> Shards:
     if outside:
         notes.append(f"{outside} files are links that lead out of the folder: not read")
     chosen = next((form for form in _ORDER if form in by_format), None)
+    if chosen is None and arrow and saved:
+        raise ValueError(SAVED_FOLDER)
     if chosen is None:
         return Shards([], notes)
     others = Counter({form: len(files) for form, files in by_format.items() if form != chosen})

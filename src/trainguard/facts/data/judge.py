@@ -22,6 +22,9 @@ _PARTS = {
 }
 # The parts of a text content, as processors of transformers 5.23 and trl 1.16 (prepare_multimodal_messages) take them.
 _SPEAKERS = ("user", "assistant")
+# What rows are counted as that a repair mends, and contents whose text is elsewhere.
+WRONG_COLUMN = "'conversations' of role and content"
+REFUSAL = ", the text in 'refusal'"
 
 
 class Fault(NamedTuple):
@@ -59,11 +62,12 @@ def judge_row(row: Mapping[str, Any], tokens: TokenFinder) -> Judged:
     chats = 0
     plain = layout != "sharegpt"
     try:
-        present = [name for name in _column_names(layout, row) if row.get(name) is not None]
+        present = [name for name in _PARTS[layout] if row.get(name) is not None]
         for at, name in enumerate(present):
             value = row[name]
             if isinstance(value, str) and layout not in ("messages", "sharegpt"):
-                if not value or value.isspace():
+                # SFTTrainer of trl 1.16 trains a completion after an empty prompt; a prompt alone is all there is.
+                if (not value or value.isspace()) and (name != "prompt" or len(present) == 1):
                     faults.append(Fault("empty-content", (name,), f"{name!r} is empty", name))
                 continue
             if not isinstance(value, list) or layout == "text":
@@ -93,7 +97,7 @@ _PAIR = 2
 
 def place_of(row: Mapping[str, Any], layout: str, message: int) -> Where:
     """Where in the row a message of its pattern is, counted over all its parts."""
-    for name in _column_names(layout, row):
+    for name in _PARTS[layout]:
         value = row.get(name)
         if isinstance(value, list):
             if message < len(value):
@@ -102,21 +106,14 @@ def place_of(row: Mapping[str, Any], layout: str, message: int) -> Where:
     return ()
 
 
-def _column_names(layout: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    if layout == "messages" and row.get("messages") is None:
-        return ("conversations",)
-    return _PARTS[layout]
-
-
 def layout_of(row: Mapping[str, Any]) -> str | None:
     """The layout by the names of the columns that are not null; None where no trainer knows what to do with them."""
     get = row.get
     if get("messages") is not None:
         return "messages"
     conversations = get("conversations")
-    if conversations is not None:
-        first = conversations[0] if isinstance(conversations, list) and conversations else None
-        return "messages" if isinstance(first, dict) and "role" in first and "from" not in first else "sharegpt"
+    if conversations is not None and not _of_roles(conversations):
+        return "sharegpt"
     if get("chosen") is not None and get("rejected") is not None:
         return "preference"
     if get("prompt") is not None and get("completion") is not None:
@@ -126,6 +123,26 @@ def layout_of(row: Mapping[str, Any]) -> str | None:
     if get("text") is not None:
         return "text"
     return "prompt" if get("prompt") is not None and get("completion", 0) is not None else None
+
+
+def _of_roles(conversations: Any) -> bool:
+    """Whether messages of role and content are in a column that trl 1.16 looks for messages of from and value in.
+
+    SFTTrainer renames the column to `messages` only together with these keys (sft_trainer.py, _prepare_dataset:
+    is_conversational_from_value); else it reads the other columns of the row, or stops with KeyError('text').
+    """
+    first = conversations[0] if isinstance(conversations, list) and conversations else None
+    return isinstance(first, dict) and "role" in first and "from" not in first
+
+
+def lacks_name_alone(row: Mapping[str, Any]) -> bool:
+    """Whether the row would be a chat if its column `conversations` were named `messages`."""
+    conversations = row.get("conversations")
+    if "messages" in row or not isinstance(conversations, list) or not _of_roles(conversations):
+        return False
+    if not all(isinstance(each, dict) and "role" in each for each in conversations):
+        return False
+    return layout_of(row) is None and not any(each.keys() & {"from", "value"} for each in conversations)
 
 
 def _message(layout: str, message: Any, where: Where, faults: list[Fault], tokens: TokenFinder) -> str:
@@ -155,7 +172,12 @@ def _message(layout: str, message: Any, where: Where, faults: list[Fault], token
         faults.append(Fault("content-not-string", place, f"{said!r} is {_name(content)}", _name(content)))
     elif not calls:
         name = "null" if said in message else "missing"
-        faults.append(Fault("content-not-string", place, f"{said!r} of {role!r} is {name}", name))
+        detail = f"{said!r} of {role!r} is {name}"
+        if isinstance(message.get("refusal"), str) and message["refusal"]:
+            # OpenAI's API reference, chat completion object: message.refusal, beside a content of null.
+            detail += f"; its text is in 'refusal': move it into {said!r}"
+            name += REFUSAL
+        faults.append(Fault("content-not-string", place, detail, name))
     return role + CALLS if calls and role == "assistant" else role
 
 
@@ -205,6 +227,10 @@ _HINTS = (
 
 def _no_layout(row: Mapping[str, Any]) -> Fault:
     keys = [key for key, value in row.items() if value is not None]
+    if _of_roles(row.get("conversations")):
+        name = WRONG_COLUMN if lacks_name_alone(row) else ", ".join(keys[:6])
+        detail = "messages of role and content in 'conversations'; rename the column to \"messages\""
+        return Fault("messages-missing", ("conversations",), detail, name)
     hint = next((hint for wanted, hint in _HINTS if wanted <= set(keys)), "")
     if "prompt" in row and "completion" in row and not hint:
         hint = "'completion' is null" if row.get("prompt") is not None else "'prompt' is null"

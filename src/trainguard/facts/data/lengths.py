@@ -225,7 +225,7 @@ def conclude(
         for number, text, detail in each.samples[: MAX_SAMPLES - len(samples)]:
             samples.append(Sample(path=path, line=first_line + number, text=text, detail=detail))
     exact = options.tokenizer is not None and not total.inexact and total.problem is None
-    notes = _notes(total, rows, exact, options)
+    notes = _notes(total, rows, options)
     lengths = summary(total.lengths, exact=exact) if options.lengths else None
     truncation = None
     if options.max_length is not None:
@@ -240,7 +240,7 @@ def conclude(
     return lengths, truncation, notes
 
 
-def _notes(total: State, rows: int, exact: bool, options: Options) -> tuple[str, ...]:
+def _notes(total: State, rows: int, options: Options) -> tuple[str, ...]:
     notes = []
     if total.problem is not None:
         notes.append(total.problem)

@@ -79,6 +79,8 @@ def _read(reader: BlockReader, descriptor: int, start: int, end: int, size: int,
         piece = os.pread(descriptor, min(length, size - at), at)
         if not piece:
             raise ChangedError(f"it ended at byte {at:,} of {size:,}")
+        if len(piece) < min(length, size - at) and not os.pread(descriptor, 1, at + len(piece)):
+            raise ChangedError(f"it ended at byte {at + len(piece):,} of {size:,}")
         cut = _cut(piece, end - at, last=at + len(piece) >= size)
         if cut:
             piece = piece if cut == len(piece) else piece[:cut]

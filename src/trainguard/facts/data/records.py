@@ -111,9 +111,9 @@ class Truncation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicates:
-    """Rows that say the same as an earlier row. `near` are rows that resemble an earlier one (MinHash), None if not looked for.
+    """Rows that say the same as an earlier row. `near` are rows that resemble an earlier one (MinHash).
 
-    `looked_at` is the number of rows that the search for near-duplicates saw.
+    `near` is None where they were not looked for; `looked_at` is the number of rows that the search for them saw.
     """
 
     exact: int

@@ -46,6 +46,12 @@ SYNONYMS = {
     "function_response": "tool",
     "sys": "system",
 }
+# A call of a tool that LLaMA-Factory writes as a text (data/README.md, ShareGPT format). Under another role it would be
+# an answer like any other: which call it was can only be kept in `tool_calls`.
+_UNMAPPED = {
+    "function_call": ", a call written as text: --fix leaves it, for as a text of 'assistant' it would be no call; "
+    "write it as 'tool_calls' of an 'assistant' message",
+}
 
 
 class Verdict(NamedTuple):
@@ -87,7 +93,7 @@ def judge_pattern(pattern: Pattern, *, order: bool = True, known: frozenset[str]
     if unknown:
         first = next(i for i, role in enumerate(roles) if role not in known)
         meant = mapped(roles[first])
-        hint = f", which means {meant!r}" if meant else ""
+        hint = f", which means {meant!r}" if meant else _UNMAPPED.get(roles[first].strip().lower(), "")
         return Verdict("unknown-role", first, f"role {roles[first]!r}{hint}", unknown)
     whole = pattern[0] in ("messages", "sharegpt")
     if whole and "assistant" not in roles:

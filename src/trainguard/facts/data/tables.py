@@ -14,6 +14,8 @@ from trainguard.facts.data.records import ProblemKind
 # Rows of a Parquet file that are decoded at a time: about so many bytes, by the sizes that the file states.
 _BATCH_BYTES = 1_000_000
 _MAX_BATCH_ROWS = 4_096
+# A table to train on has a handful of columns; a row of a million of them takes more memory than it is worth.
+_MAX_COLUMNS = 10_000
 
 
 class Record(NamedTuple):
@@ -25,6 +27,7 @@ class Record(NamedTuple):
     detail: str = ""
     name: str = ""
     text: str = ""
+    lines: int = 1
 
 
 def separated(stream: IO[bytes], delimiter: str, max_line_bytes: int) -> Iterator[Record]:
@@ -36,19 +39,30 @@ def separated(stream: IO[bytes], delimiter: str, max_line_bytes: int) -> Iterato
         header = next(rows, None)
         if header is None:
             return
+        if len(header) > _MAX_COLUMNS:
+            what = f"a header of {len(header):,} columns; what follows was not read"
+            yield Record(rows.line_num, wrong="hostile-line", detail=what, name="too many columns")
+            return
+        last: Record | None = None
         while True:
             first = rows.line_num + 1
             try:
                 fields = next(rows, None)
             except csv.Error as error:
+                if last is not None:
+                    yield last
+                    last = None
                 yield Record(first, wrong="malformed-json", detail=f"broken CSV: {error}", name="broken CSV")
                 if rows.line_num < first:
                     return
                 continue
+            if last is not None:
+                yield _never_closed(last) if fields is None and lines.open_quote and last.lines > 1 else last
+                last = None
             if fields is None:
                 break
             if fields:
-                yield _record(first, header, fields)
+                last = _record(first, header, fields)._replace(lines=rows.line_num + 1 - first)
     finally:
         csv.field_size_limit(before)
     if lines.too_long:
@@ -57,6 +71,8 @@ def separated(stream: IO[bytes], delimiter: str, max_line_bytes: int) -> Iterato
 
 
 def _record(line: int, header: list[str], fields: list[str]) -> Record:
+    if any("\0" in field for field in fields):
+        return Record(line, wrong="bad-encoding", detail="a NUL byte", name="NUL", text=",".join(fields)[:300])
     if len(fields) > len(header):
         what = f"{len(fields)} fields where the header has {len(header)}"
         return Record(line, wrong="malformed-json", detail=what, name="too many fields", text=",".join(fields)[:300])
@@ -67,6 +83,12 @@ def _record(line: int, header: list[str], fields: list[str]) -> Record:
         return Record(line, wrong="bad-encoding", detail="not UTF-8", name="invalid UTF-8", text=text)
 
 
+def _never_closed(row: Record) -> Record:
+    """The last row, where its quote goes on to the end of the file: pandas stops at it ("EOF inside string")."""
+    detail = f"a quote that opens in line {row.line} is never closed, so that the rest of the file is one row"
+    return Record(row.line, wrong="malformed-json", detail=detail, name="open quote", text=row.json[:300].decode("utf-8", "replace"))
+
+
 class _Lines:
     """The lines of a stream as text; bytes that are not UTF-8 become lone surrogates. Ends at a line over the limit."""
 
@@ -75,6 +97,7 @@ class _Lines:
         self._limit = limit
         self._first = True
         self.too_long = False
+        self.open_quote = False  # by the number of quotes so far
 
     def __iter__(self) -> Iterator[str]:
         while line := self._stream.readline(self._limit + 1):
@@ -84,6 +107,8 @@ class _Lines:
             if self._first:
                 line = line.removeprefix(BOM)
                 self._first = False
+            if line.count(b'"') % 2:
+                self.open_quote = not self.open_quote
             yield line.decode("utf-8", "surrogateescape")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from trainguard.facts.data.judge import REFUSAL
 from trainguard.facts.data.records import DataFacts, Problem
 from trainguard.rules.base import Example
-from trainguard.rules.data._example_rows import GOOD, chat, lines
+from trainguard.rules.data._example_rows import GOOD, chat, lines, row
 from trainguard.rules.data._problems import ProblemRule, each_counted, how_many
 
 
@@ -80,12 +81,33 @@ class ContentNotString(ProblemRule):
                 ),
             ),
         ),
+        Example(
+            files=lines(
+                row(
+                    messages=[
+                        {"role": "user", "content": "Hi"},
+                        {"role": "assistant", "content": None, "refusal": "I cannot help with that."},
+                    ]
+                )
+            ),
+            check={"path": "train.jsonl"},
+            findings=(
+                (
+                    1,
+                    "content is no text in 1 of 1 row (line 1): null, the text in 'refusal' (1 row); a chat template "
+                    "fails there, or writes down None and numbers as Python prints them; write a string, or a list of "
+                    'parts such as {"type": "text", "text": …}; move the text of \'refusal\' into \'content\'',
+                ),
+            ),
+            why="A refusal as OpenAI's API answers it.",
+        ),
     )
 
     def message(self, facts: DataFacts, problem: Problem) -> str:
         types = f": {each_counted(problem.counts, quote=False)}" if problem.counts else ""
+        refusal = any(name.endswith(REFUSAL) for name in problem.counts)
         return (
             f"content is no text in {how_many(facts, problem.count, problem.samples)}{types}; a chat template fails "
             "there, or writes down None and numbers as Python prints them; write a string, or a list of parts such as "
-            '{"type": "text", "text": …}'
+            '{"type": "text", "text": …}' + ("; move the text of 'refusal' into 'content'" if refusal else "")
         )

@@ -13,8 +13,9 @@ class EmptyContent(ProblemRule):
 
     *What it does*
 
-    Finds contents of the user and the assistant, and texts, prompts and completions, that are empty or white space
-    alone. A call of a tool needs no content, and the system may be silent.
+    Finds contents of the user and the assistant, texts, completions, and chosen and rejected answers, that are empty or
+    white space alone. A call of a tool needs no content, the system may be silent, and a prompt may be empty where a
+    completion follows.
 
     *Why it costs you*
 
@@ -41,6 +42,11 @@ class EmptyContent(ProblemRule):
         Example(files=lines(chat(*GOOD)), check={"path": "train.jsonl"}),
         Example(
             files=lines(chat(("system", ""), *GOOD)), check={"path": "train.jsonl"}, why="The system may be silent."
+        ),
+        Example(
+            files=lines(row(prompt="", completion="Once upon a time.")),
+            check={"path": "train.jsonl"},
+            why="SFTTrainer trains on the completion.",
         ),
     )
     INVALID = (

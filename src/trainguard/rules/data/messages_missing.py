@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainguard.facts.data.judge import WRONG_COLUMN
 from trainguard.facts.data.records import DataFacts, Problem
 from trainguard.rules.base import Example
 from trainguard.rules.data._example_rows import GOOD, chat, lines, row
@@ -15,6 +16,8 @@ class MessagesMissing(ProblemRule):
 
     Finds rows in which there is none of the layouts that the trainers take, or only a part of one: `messages`,
     `conversations`, `prompt` with `completion`, `text`, `chosen` with `rejected`, `prompt`, `completion` and `label`.
+    `conversations` is read by TRL only where its messages have `from` and `value`; messages of `role` and `content`
+    belong into `messages`, and `trainguard data FILE --fix OUT` renames the column.
 
     *Why it costs you*
 
@@ -72,6 +75,22 @@ class MessagesMissing(ProblemRule):
             ),
             why="The layout of Alpaca, which TRL's trainers do not know.",
         ),
+        Example(
+            files=lines(
+                row(conversations=[{"role": "user", "content": "2 + 2"}, {"role": "assistant", "content": "4"}])
+            ),
+            check={"path": "train.jsonl"},
+            findings=(
+                (
+                    1,
+                    "no example to train on in 1 of 1 row (line 1): messages of role and content in 'conversations'; "
+                    'rename the column to "messages"; a trainer looks for `messages` of role and content, '
+                    "`prompt` with `completion`, `text`, or `chosen` with `rejected`, and stops without them; rename "
+                    "the keys",
+                ),
+            ),
+            why="SFTTrainer of TRL 1.16 stops with KeyError('text').",
+        ),
     )
 
     def message(self, facts: DataFacts, problem: Problem) -> str:
@@ -80,3 +99,6 @@ class MessagesMissing(ProblemRule):
             "looks for `messages` of role and content, `prompt` with `completion`, `text`, or `chosen` with "
             "`rejected`, and stops without them; rename the keys"
         )
+
+    def can_repair(self, problem: Problem) -> bool:
+        return problem.counts.keys() == {WRONG_COLUMN}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from trainguard.facts.data.records import DataFacts, Problem
 from trainguard.rules.base import Example
 from trainguard.rules.data._example_rows import GOOD, chat, lines
@@ -15,7 +17,7 @@ class RoleOrder(ProblemRule):
 
     Finds a system message that is not the first, an answer before anybody has asked, two messages of the user or
     of the assistant in a row, and the answer of a tool that was not called. Where a tokenizer with a chat template is
-    given, the template decides instead: only what it refuses is told, in its words.
+    given, the template decides instead: only what it refuses is told, for whatever reason, in its words.
 
     *Why it costs you*
 
@@ -81,12 +83,57 @@ class RoleOrder(ProblemRule):
     def message(self, facts: DataFacts, problem: Problem) -> str:
         count = how_many(facts, problem.count, problem.samples)
         if facts.template_judged:
-            return (
-                f"the chat template refuses the order of roles in {count}{detail(problem)}; tokenizing stops there; "
-                "merge messages of one role, put the system message first, or take such rows out"
-            )
+            words = problem.samples[0].detail if problem.samples else ""
+            return f"the chat template refuses {count}{detail(problem)}; tokenizing stops there; {_remedy(words)}"
         return (
             f"roles out of order in {count}{detail(problem)}; many chat templates raise there, the others write a "
             "conversation that the model will never meet; merge messages of one role and put the system message "
             "first, or give the tokenizer (--tokenizer), whose template then decides"
         )
+
+
+# What the words of a refusal are about -> what to do: the first that fits. The words are those of templates that come
+# with models (raise_exception), and of Jinja2 and Python where a template trips over a value.
+_REMEDIES = tuple(
+    (re.compile(pattern, re.IGNORECASE), remedy)
+    for pattern, remedy in (
+        (
+            r"no attribute '(content|role)'|KeyError: '?(content|role)",
+            "give every message a 'role' and a 'content', an empty string where there is nothing to say",
+        ),
+        (
+            # Jinja2 3.1, filters.py: do_items.
+            # transformers' own templates: "arguments must be a mapping".
+            r"item pairs from a mapping|arguments.* to be a (dict|mapping)|arguments must be",
+            "write the 'arguments' of each tool call as an object, not as a string of JSON",
+        ),
+        (
+            r'\(not "list"\)|list object|, not list',
+            "write each 'content' as one string: this template takes no list of parts",
+        ),
+        (r'\(not "NoneType"\)|, not NoneType|None has no', "write a string where the row has null"),
+        (
+            # Gemma: "System role not supported".
+            r"system (role|message|prompt)s? (is |are )?(not |un)(supported|allowed)",
+            "put the text of the system message at the start of the first user message",
+        ),
+        (
+            # Mistral: "Only user, assistant and tool roles are supported"; others: "Unexpected message role."
+            r"(unknown|unexpected|invalid|unsupported)( message)? role|only .* roles? (is|are)\b",
+            "give messages only the roles that the template takes, or take such rows out",
+        ),
+        (
+            # Mistral: "roles must alternate"; Qwen: "System message must be at the beginning", "No user query".
+            r"alternat|\broles?\b|\b(system|user|assistant|tool) (message|prompt|turn|query)|(first|last) message",
+            "merge messages of one role, put the system message first, or take such rows out",
+        ),
+    )
+)
+
+
+def _remedy(words: str) -> str:
+    """What to do about a refusal, by its words."""
+    return next(
+        (remedy for pattern, remedy in _REMEDIES if pattern.search(words)),
+        "change such rows to what the template takes, or take them out",
+    )
