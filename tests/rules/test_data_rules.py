@@ -244,7 +244,8 @@ ORDER = "merge messages of one role"
 def test_the_remedy_fits_the_words_of_the_template(words: str, remedy: str) -> None:
     sample = Sample(path="train.jsonl", line=7, detail=words)
     (only,) = found(with_problem("role-order", sample, template_judged=True))
-    assert f"tokenizing stops there; {remedy}" in only.message
+    assert f"; tokenizing stops there; {remedy}" in only.message
+    assert only.message.count(".;") == words.count("...")
 
 
 def test_a_saved_dataset_is_no_error() -> None:

@@ -84,7 +84,9 @@ class RoleOrder(ProblemRule):
         count = how_many(facts, problem.count, problem.samples)
         if facts.template_judged:
             words = problem.samples[0].detail if problem.samples else ""
-            return f"the chat template refuses {count}{detail(problem)}; tokenizing stops there; {_remedy(words)}"
+            said = detail(problem)
+            said = said if said.endswith("..") else said.removesuffix(".")
+            return f"the chat template refuses {count}{said}; tokenizing stops there; {_remedy(words)}"
         return (
             f"roles out of order in {count}{detail(problem)}; many chat templates raise there, the others write a "
             "conversation that the model will never meet; merge messages of one role and put the system message "

@@ -8,7 +8,7 @@ from dataclasses import replace
 from trainguard.facts.data.folders import SAVED_FOLDER
 from trainguard.facts.data.records import DataFacts, Problem
 from trainguard.findings import Finding
-from trainguard.rules._example_files import folder, link, raw
+from trainguard.rules._example_files import folder, link
 from trainguard.rules.base import Example, Subject
 from trainguard.rules.data._example_rows import GOOD, chat, lines
 from trainguard.rules.data._problems import ProblemRule, shortened
@@ -59,19 +59,6 @@ class UnreadableInput(ProblemRule):
                 ),
             ),
             why="It is not there.",
-        ),
-        Example(
-            files={"data/data-00000-of-00001.arrow": raw(b"\xff\xff\xff\xff", "Arrow"), "data/state.json": "{}"},
-            check={"path": "data"},
-            findings=(
-                (
-                    None,
-                    "data was not checked: it is a folder of Dataset.save_to_disk, whose Arrow files "
-                    "load_from_disk reads and load_dataset does not; to have the rows checked, write them with "
-                    "Dataset.to_parquet or Dataset.to_json and check that file",
-                ),
-            ),
-            why="Information, no error: `load_from_disk` reads it.",
         ),
         Example(
             files={"data": folder()},
