@@ -20,15 +20,19 @@ _DATA_BYTES = 1_000_000_000
 _RESIDENT_BYTES = 500_000_000
 _SECONDS = 240  # a hang, on any machine
 _CHILD = """
-import json, resource, sys
+import json, re, resource, sys
+from pathlib import Path
 resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[2]),) * 2)
 from trainguard import check_data
 said = [
     (f.code, f.severity, f.where and f.where.line, f.message)
     for f in check_data(sys.argv[1])
 ]
-usage = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-print(json.dumps([usage * (1 if sys.platform == "darwin" else 1024), said]))
+unit = 1 if sys.platform == "darwin" else 1024
+own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if sys.platform == "linux":  # there ru_maxrss begins with that of the process that started this one
+    own = int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
+print(json.dumps([max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * unit, said]))
 """
 
 

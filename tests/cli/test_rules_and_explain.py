@@ -48,7 +48,7 @@ def test_colour_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_area_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "--area", "jobs"]) == 2
-    assert "--area 'jobs' does not exist; it may be api, job" in capsys.readouterr().err
+    assert "--area 'jobs' does not exist; it may be api, checkpoint, config, data, job" in capsys.readouterr().err
 
 
 def test_nothing_matches(capsys: pytest.CaptureFixture[str]) -> None:

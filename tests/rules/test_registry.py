@@ -108,6 +108,7 @@ def test_a_rule_is_one_file_and_nothing_else(package: Path) -> None:
 
 def test_codes_and_names_are_unique_and_docstrings_whole() -> None:
     rules = discover().rules
-    assert len({rule.code for rule in rules}) == len({rule.name for rule in rules}) == len(rules)
+    # A tokenizer that does not fit may be told of a configuration and of a model folder: one name, two codes.
+    assert len({rule.code for rule in rules}) == len({(rule.area, rule.name) for rule in rules}) == len(rules)
     assert [rule.code for rule in rules] == sorted(rule.code for rule in rules)
     assert all(f"*{heading}*" in (rule.__doc__ or "") for rule in rules for heading in HEADINGS)

@@ -30,6 +30,8 @@ class Style:
 
     def __call__(self, code: str, text: str) -> str:
         return f"{code}{text}{_RESET}" if self._color and text else text
+
+
 _NOTHING = (
     "There is nothing to check: folders are searched for scripts, notebooks and jobs; "
     "name data, models and checkpoints."

@@ -86,7 +86,13 @@ def _record(line: int, header: list[str], fields: list[str]) -> Record:
 def _never_closed(row: Record) -> Record:
     """The last row, where its quote goes on to the end of the file: pandas stops at it ("EOF inside string")."""
     detail = f"a quote that opens in line {row.line} is never closed, so that the rest of the file is one row"
-    return Record(row.line, wrong="malformed-json", detail=detail, name="open quote", text=row.json[:300].decode("utf-8", "replace"))
+    return Record(
+        row.line,
+        wrong="malformed-json",
+        detail=detail,
+        name="open quote",
+        text=row.json[:300].decode("utf-8", "replace"),
+    )
 
 
 class _Lines:
