@@ -207,6 +207,7 @@ PIECES = st.one_of(
 @example(pieces=["a", "\t", " ", "<|im_end|>", " ", "b"])
 @example(pieces=["a", " ", " ", " ", "b", " "])
 @example(pieces=["<|im_start|>", " ", "a", "\n", " ", "a"])
+@example(pieces=[" ", "\x01"])
 def test_counts_are_those_of_the_library(
     counters: dict[str, tuple[Counter, Tokenizer]], name: str, pieces: list[str]
 ) -> None:

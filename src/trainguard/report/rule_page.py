@@ -127,4 +127,6 @@ def _json(value: object) -> str:
 def _fenced(language: str, text: str) -> str:
     # A fence longer than any run of backticks inside (CommonMark 0.31, 4.5).
     ticks = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
-    return f"{ticks}{language}\n{text}\n{ticks}"
+    # A carriage return is a line break to whoever reads the page back, so it is shown.
+    visible = text.replace("\r", "\N{SYMBOL FOR CARRIAGE RETURN}")
+    return f"{ticks}{language}\n{visible}\n{ticks}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # A space that is no cut, inside a part that is looked up. No text with this character is cut.
 _JOINT = "\x00"
+# Before a part that begins a text. Neither is a text with this character cut.
+_FIRST = "\x01"
 _MARK = "▁"
 # Parts that are remembered, at about 120 bytes each, and characters of them.
 MAX_PARTS = 200_000
@@ -116,10 +118,10 @@ class Counter:
         new: set[str] = set()
         known = self._known
         for index, text in enumerate(texts):
-            if _JOINT in text or _MARK in text:
+            if _JOINT in text or _FIRST in text or _MARK in text:
                 continue
             parts = self._joint.sub(_JOINT, text).split(" ")
-            parts[0] = "\x01" + parts[0]  # the first part has no space before it
+            parts[0] = _FIRST + parts[0]  # the first part has no space before it
             self._seen += len(parts)
             try:
                 counts[index] = sum(map(known.__getitem__, parts))
@@ -156,11 +158,11 @@ class Counter:
         return most
 
     def _learn(self, parts: list[str]) -> None:
-        """Counts parts as they stand behind a word and a space; "\\x01" marks a part that begins a text."""
-        texts = [part[1:] if part[0:1] == "\x01" else "a " + part for part in parts]
+        """Counts parts as they stand behind a word and a space; one that begins a text is marked."""
+        texts = [part[1:] if part[0:1] == _FIRST else "a " + part for part in parts]
         counts = self._direct([text.replace(_JOINT, " ") for text in texts])
         for part, count in zip(parts, counts, strict=True):
-            self._known[part] = count if part[0:1] == "\x01" else count - self._before
+            self._known[part] = count if part[0:1] == _FIRST else count - self._before
             self._characters += len(part)
 
     def _direct(self, texts: Sequence[str]) -> list[int]:
