@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trainguard.facts.config.json_text import parse_json
@@ -208,6 +208,7 @@ def test_aliases_that_multiply_stay_small() -> None:
 
 @pytest.mark.parametrize("kind", READERS)
 @given(st.text(max_size=60) | st.text("{}[]\"':,=#&*!-\n\t \\01.eE<~|>%@`ab", max_size=60))
+@example('"\\\n')
 def test_no_text_breaks_a_reader(kind: str, text: str) -> None:
     problem: InvalidDocumentError | None = None
     try:

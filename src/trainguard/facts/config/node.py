@@ -58,8 +58,8 @@ class InvalidDocumentError(Exception):
     def __init__(
         self, got: str, expected: str, because: str, line: int | None = None, column: int | None = None
     ) -> None:
-        super().__init__(got)
-        self.got = got
+        self.got = got.replace("\n", "\\n")  # findings are one line
+        super().__init__(self.got)
         self.expected = expected
         self.because = because
         self.line = line
