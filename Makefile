@@ -14,8 +14,8 @@ REQUIREMENTS := pyproject.toml constraints.txt
 # Installed without its dependencies: its scripts are read, never imported.
 READ_FOR_DEMO := trl
 
-.PHONY: help demo test test-slow check lint types imports pages format docs bench bench-api bench-data quiet quiet-releases \
-  verify-index index fuzz clean
+.PHONY: help demo test test-slow check lint types imports pages format docs bench bench-api bench-data bench-signals bench-callback \
+  campaign-kill campaign-disk quiet quiet-releases verify-index index fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -64,6 +64,18 @@ bench-api: $(VENV)/dev.stamp ## the API rules beside a type checker in full envi
 bench-data: $(VENV)/dev.stamp ## data and checkpoint checks beside other tools, at full size; writes docs/benchmarks.md
 	@$(BIN)/python benchmarks/data.py
 
+bench-signals: $(VENV)/dev.stamp ## the signals on the labelled traces, beside other detectors; writes docs/benchmarks.md
+	@$(BIN)/python benchmarks/signals.py
+
+bench-callback: $(VENV)/dev.stamp ## what GuardCallback costs a step, in paired runs on the CPU
+	@$(BIN)/python benchmarks/callback.py
+
+campaign-kill: $(VENV)/dev.stamp ## 200 SIGKILLs of a run that saves every few steps, with and without the guard
+	@$(BIN)/python benchmarks/kill_campaign.py
+
+campaign-disk: $(VENV)/dev.stamp ## a run on 20 file systems that are too small for it
+	@$(BIN)/python benchmarks/disk_full_campaign.py
+
 index: $(VENV)/dev.stamp ## add new releases of the training libraries to the index of interfaces (asks PyPI)
 	@$(BIN)/python scripts/build_api_index.py
 
@@ -99,5 +111,5 @@ $(VENV)/demo.stamp: $(VENV)/core.stamp
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	@echo "installing torch, the training libraries and the tools for tests and checks"
-	@$(PIP_INSTALL) --editable '.[train,data,dev]'
+	@$(PIP_INSTALL) --editable '.[train,data,watch,alerts,dev]'
 	@touch $@

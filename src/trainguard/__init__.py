@@ -21,12 +21,18 @@ if TYPE_CHECKING:
     )
     from trainguard.facts.checkpoint.latest import latest_verified_checkpoint
     from trainguard.findings import Finding
+    from trainguard.signals.watching import watch_metrics
+    from trainguard.train.callback import GuardCallback
+    from trainguard.train.memory import release_gpu_memory
+    from trainguard.train.ready import assert_ready
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Finding",
+    "GuardCallback",
     "__version__",
+    "assert_ready",
     "check_checkpoint",
     "check_config",
     "check_data",
@@ -34,12 +40,16 @@ __all__ = [
     "check_script",
     "check_training_script_save_pattern",
     "latest_verified_checkpoint",
+    "release_gpu_memory",
     "run_preflight_checks",
     "run_preflight_checks_batch",
+    "watch_metrics",
 ]
 
 _HOMES = {
     "Finding": "trainguard.findings",
+    "GuardCallback": "trainguard.train.callback",
+    "assert_ready": "trainguard.train.ready",
     "check_checkpoint": "trainguard.check",
     "check_config": "trainguard.check",
     "check_data": "trainguard.check",
@@ -47,8 +57,10 @@ _HOMES = {
     "check_script": "trainguard.check",
     "check_training_script_save_pattern": "trainguard.check",
     "latest_verified_checkpoint": "trainguard.facts.checkpoint.latest",
+    "release_gpu_memory": "trainguard.train.memory",
     "run_preflight_checks": "trainguard.check",
     "run_preflight_checks_batch": "trainguard.check",
+    "watch_metrics": "trainguard.signals.watching",
 }
 
 

@@ -1,0 +1,120 @@
+"""The checkpoints of a run under GuardCallback: who keeps them, what is done around a save, and at the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from trainguard.facts.checkpoint.verify import verify
+from trainguard.findings import Finding
+from trainguard.train.saved_weights import saved_differently
+from trainguard.train.saving import CheckpointKeeper
+from trainguard.train.stopping import StopSignals
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """Verifies what a Trainer saves into `args.output_dir`, and deletes old ones in its place.
+
+    A Trainer that has a keeper of its own (VerifiedSaves) keeps it; of a stock one `save_total_limit` is taken over
+    until `close`, because it deletes the older checkpoint before the new one is verified (transformers 5.23,
+    trainer.py:3416). `writes` is True in the process that saves; in the others nothing is done.
+    """
+
+    def __init__(
+        self,
+        args: Any,
+        trainer: Any = None,
+        *,
+        verify: bool,
+        keep: int | None,
+        writes: bool,
+        on_verified: Callable[[Path, int], None] | None = None,
+    ) -> None:
+        self._args = args
+        self._output_dir = Path(args.output_dir)
+        self._limit: int | None = None
+        self._taken_over = False
+        self._own = False
+        self.keeper: CheckpointKeeper | None = None
+        theirs = getattr(trainer, "keeper", None)
+        if isinstance(theirs, CheckpointKeeper):
+            self.keeper = theirs if writes else None
+            if theirs.on_verified is None:
+                theirs.on_verified = on_verified
+            return
+        if not verify:
+            return
+        self._limit, self._taken_over = args.save_total_limit, True
+        args.save_total_limit = None
+        if writes:
+            self.keeper = CheckpointKeeper(
+                self._output_dir, keep=keep if keep is not None else self._limit, on_verified=on_verified
+            )
+            self._own = True
+
+    def resumed_from(self, step: int) -> list[Finding]:
+        """An error where the checkpoint that this run has resumed from is broken."""
+        folder = self._output_dir / f"checkpoint-{step}"
+        if not step or not self._taken_over or not folder.is_dir():
+            return []
+        found = verify(folder, self._output_dir)
+        if not found.broken:
+            return []
+        good = self.keeper.latest_verified() if self.keeper is not None else None
+        instead = f"resume_from_checkpoint={str(good)!r}" if good is not None else "train without it"
+        return [
+            Finding(
+                severity="error",
+                code="CKPT005",
+                name="partial-save",
+                message=f"the run has resumed from {folder.name}, which is broken: {found.why_not}; {instead}",
+                step=step,
+                fix=None,
+                evidence={"checkpoint": folder.name},
+            )
+        ]
+
+    def before_save(self, step: int, *, stopping: bool = False) -> bool:
+        """Gets room for the save that is about to begin. Whether there is some; a run that stops tries in any case."""
+        if self.keeper is None or not self._own:
+            return True
+        return self.keeper.saving(self._output_dir / f"checkpoint-{step}", step) or stopping
+
+    def after_save(self, step: int, model: nn.Module | None, *, best: str | None = None) -> Finding | None:
+        """Syncs, hashes and lists what was saved, in the background; a finding where it is not the model's weights."""
+        if self.keeper is None:
+            return None
+        folder = self._output_dir / f"checkpoint-{step}"
+        finding = saved_differently(folder, model, step) if model is not None and folder.is_dir() else None
+        if self._own and finding is None:
+            self.keeper.best(best)
+            self.keeper.saved(folder, step)
+        return finding
+
+    def findings(self) -> list[Finding]:
+        return self.keeper.findings() if self.keeper is not None else []
+
+    def finish(self, signals: StopSignals | None = None) -> Path | None:
+        """Waits until all is verified, up to the deadline of a run that was asked to stop; the newest verified one."""
+        if self.keeper is None:
+            return None
+        asked = signals is not None and signals.requested is not None
+        try:
+            self.keeper.wait(signals.remaining() if asked and signals is not None else None)
+        except TimeoutError as error:
+            logger.warning("%s", error)
+        return self.keeper.latest_verified()
+
+    def close(self) -> None:
+        if self._taken_over:
+            self._args.save_total_limit = self._limit
+            self._taken_over = False
+        if self.keeper is not None and self._own:
+            self.keeper.close()
+        self.keeper = None

@@ -1,0 +1,71 @@
+"""The trained model in `output_dir/final`: written aside, synced, listed in a manifest, and only then given its name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trainguard.checkpoints import write_manifest
+from trainguard.facts.checkpoint.manifest import differences, read_manifest
+from trainguard.facts.weights.files import UnsoundError
+
+FINAL = "final"
+_STAGING = ".trainguard-final"
+_REPLACED = ".trainguard-replaced-final"
+
+
+def save_final(
+    output_dir: Path, write: Callable[[Path], None], *, step: int, run: Mapping[str, Any], base_model: Path | None
+) -> Path:
+    """Replaces `output_dir/final` by what `write` writes into the folder that it gets; where it is now.
+
+    The former one stands until the new one is whole. What an interrupted call left is removed. Raises what `write`
+    raises, and OSError where the disk does not let it; then the former one stands.
+    """
+    final, staged, replaced = output_dir / FINAL, output_dir / _STAGING, output_dir / _REPLACED
+    _put_back(final, replaced)
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    try:
+        write(staged)
+        write_manifest(staged, step=step, run=run, base_model=base_model)
+        if final.exists():
+            os.rename(final, replaced)
+        os.rename(staged, final)
+    except BaseException:
+        _put_back(final, replaced)
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+    _sync(output_dir)
+    shutil.rmtree(replaced, ignore_errors=True)
+    return final
+
+
+def is_final(output_dir: Path, *, step: int, data_hash: str) -> bool:
+    """Whether the trained model of this step and this data stands there, whole."""
+    folder = output_dir / FINAL
+    try:
+        manifest = read_manifest(folder)
+        return (
+            manifest is not None
+            and manifest.step == step
+            and manifest.run.get("data_hash") == data_hash
+            and not differences(folder, manifest)
+        )
+    except (UnsoundError, OSError):
+        return False
+
+
+def _put_back(final: Path, replaced: Path) -> None:
+    """The former one, where a process was killed between the two renames."""
+    if replaced.is_dir() and not final.exists():
+        os.rename(replaced, final)
+
+
+def _sync(folder: Path) -> None:
+    from trainguard.train.staging import sync_folder
+
+    sync_folder(folder)

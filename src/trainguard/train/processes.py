@@ -1,0 +1,41 @@
+"""Several processes of one run, as `accelerate launch` and torchrun start them: one speaks, and decides for all."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def rank() -> int:
+    """The number of this process, 0 where there is one."""
+    return _number("RANK", 0)
+
+
+def count() -> int:
+    """WORLD_SIZE: how many processes train together."""
+    return max(_number("WORLD_SIZE", 1), 1)
+
+
+def agreed(value: Any) -> Any:
+    """The value of the first process, in all of them. A no-op where there is one process.
+
+    The others wait for the first, which checks data meanwhile, so that the usual deadlines of 10 and 30 minutes are
+    too short.
+    """
+    if count() == 1:
+        return value
+    from datetime import timedelta
+
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    PartialState(timeout=timedelta(hours=6))
+    (answer,) = broadcast_object_list([value])
+    return answer
+
+
+def _number(name: str, otherwise: int) -> int:
+    try:
+        return int(os.environ.get(name, ""))
+    except ValueError:
+        return otherwise

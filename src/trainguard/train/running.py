@@ -1,0 +1,371 @@
+"""Runs what was prepared: loads, trains, saves the result, and says how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainguard.errors import TrainguardError, UsageError
+from trainguard.findings import EXIT_CLEAN, EXIT_FINDINGS, Finding
+from trainguard.signals.codes import run_finding
+from trainguard.signals.samples import Phase
+from trainguard.train import processes
+from trainguard.train.actions import NotReadyError
+from trainguard.train.events import EVENTS, FOLDER, EventLog
+from trainguard.train.failures import classify_exception, keep
+from trainguard.train.final_save import FINAL, is_final, save_final
+from trainguard.train.heartbeat import HEARTBEAT, Heartbeat
+from trainguard.train.identity import Identity
+from trainguard.train.lineage import Continuation, Start, described_run
+from trainguard.train.model_card import model_card
+from trainguard.train.preparing import Prepared, newest_verified, set_aside, start_of
+from trainguard.train.resuming import settle
+from trainguard.train.run_lock import RunLock
+
+if TYPE_CHECKING:
+    from trainguard.train.callback import GuardCallback
+    from trainguard.train.telling import Tell
+    from trainguard.train.trainer import GuardedSFTTrainer
+
+EXIT_STOPPED = 75  # sysexits(3) EX_TEMPFAIL, as `stopping` has it
+
+
+@dataclass(slots=True)
+class _Session:
+    """One run in this process."""
+
+    prepared: Prepared
+    identity: Identity
+    start: Start
+    tell: Tell
+    heart: Heartbeat
+    events: EventLog
+    keep_moments: bool
+    trainer: GuardedSFTTrainer | None = None
+    guard: GuardCallback | None = None
+    planned: int = 0
+
+    @property
+    def output_dir(self) -> Path:
+        return self.prepared.material.output_dir
+
+    def phase(self, phase: Phase, words: str) -> None:
+        self.heart.beat(phase)
+        self.tell("phase", name=phase, words=words)
+
+    def manifest(self) -> dict[str, Any]:
+        """What the manifests of this run hold."""
+        schedule = self.prepared.material.run.queue.schedule
+        return described_run(self.identity, self.start, planned_steps=self.planned, schedule=schedule)
+
+
+def settle_folder(prepared: Prepared, tell: Tell) -> RunLock:
+    """Takes the output folder, and puts in order what a killed run left there; the lock is held until it is released.
+
+    Raises UsageError where another process trains into it.
+    """
+    output = prepared.material.output_dir
+    lock = RunLock(output)
+    known = lock.known
+    if output.is_dir():
+        done = settle(output, lock)
+        for path in done.finished:
+            tell("note", words=f"{path.name} was complete when its process was killed: verified now")
+        for step in done.dropped:
+            tell("note", words=f"the save of step {step:,} did not reach its end and was removed")
+        for path, why in done.quarantined:
+            tell("note", words=f"{path.name} does not verify and was moved to {path.parent.name}: {why}")
+    lock.known = known
+    if lock.take() == "taken":
+        raise UsageError(f"{output}: another process trains into this folder; wait for it, or take another output_dir")
+    if not prepared.resume:
+        for path in set_aside(output):
+            tell("note", words=f"{path.name} was moved to {path.parent.name}, since this run begins anew")
+    return lock
+
+
+def choose(prepared: Prepared, identity: Identity) -> Start:
+    """Where the run begins. Raises UsageError."""
+    return start_of(prepared, identity)
+
+
+def train(prepared: Prepared, identity: Identity, start: Start, tell: Tell, *, keep_moments: bool = False) -> int:
+    """Trains what was prepared, from `start` on; the exit code. Raises UsageError for what is wrong with the request."""
+    own = prepared.material.output_dir / FOLDER
+    speaks = processes.rank() == 0
+    session = _Session(
+        prepared=prepared,
+        identity=identity,
+        start=start,
+        tell=tell,
+        heart=Heartbeat((own / HEARTBEAT) if speaks else Path(os.devnull)),
+        events=EventLog((own / EVENTS) if speaks else Path(os.devnull)),
+        keep_moments=keep_moments,
+    )
+    try:
+        return _train(session)
+    except (UsageError, KeyboardInterrupt):
+        raise
+    except NotReadyError as error:
+        return _end(session, EXIT_FINDINGS, [each for each in error.findings if each.severity == "error"])
+    except Exception as error:
+        return _failed(session, error)
+    finally:
+        session.heart.beat("idle")
+        session.heart.close()
+        session.events.close()
+
+
+def _train(session: _Session) -> int:
+    trainer, guard = _build(session)
+    start, tell = session.start, session.tell
+    if start.kind == "complete":
+        return _complete(session, trainer)
+    if session.planned <= 0:
+        words = "nothing of the data is left to train on after tokenizing, so no step would be made"
+        return _end(session, EXIT_FINDINGS, [run_finding("RUN015", f"{words}; look at max_length and at the data")])
+    trainer.checkpoint_run = session.manifest()
+    trainer.checkpoint_base = _base_folder(session.prepared)
+    session.heart.beat("train", step=start.step)
+    trainer.train(str(start.checkpoint) if start.kind == "resume" else None)
+    said = [each for each in guard.findings if each.severity == "error"]
+    if guard.exit_code == EXIT_STOPPED:
+        kept = newest_verified(session.output_dir)
+        name = kept.name if kept is not None else "no checkpoint"
+        return _end(session, EXIT_STOPPED, [], f"stopped on request: {name} stands, and the same command goes on from it")
+    if guard.stopped is not None:
+        return _end(session, EXIT_FINDINGS, [], f"stopped: {guard.stopped}")
+    early = _ended_early(trainer, session.planned, said)
+    if early is not None:
+        return _end(session, EXIT_FINDINGS, [early])
+    _save_result(session, trainer)
+    return _end(session, EXIT_FINDINGS if said else EXIT_CLEAN, [])
+
+
+def _build(session: _Session) -> tuple[GuardedSFTTrainer, GuardCallback]:
+    """Tokenizer, data, model and trainer, each under its phase."""
+    material, run, start = session.prepared.material, session.prepared.material.run, session.start
+    session.phase("load", "loading torch and the training libraries")
+    import torch
+    from transformers import PrinterCallback, set_seed
+    from trl.data_utils import is_conversational, is_conversational_from_value
+
+    from trainguard.train import setup
+    from trainguard.train.arguments import check_method, precision_of, sft_arguments
+    from trainguard.train.callback import GuardCallback
+    from trainguard.train.telling import TellingCallback
+    from trainguard.train.trainer import GuardedSFTTrainer
+
+    device = setup.this_device()
+    precision = precision_of(run, device)
+    check_method(run, device)
+    set_seed(run.seed)
+    named, folder = material.config.named, _folder(material.config.path)
+    base = _place(named.base_model, run.base_model or "")
+    tokenizer = setup.load_tokenizer(run, _place(named.tokenizer, run.tokenizer or "") if run.tokenizer else base, folder)
+    session.phase("load", "loading the data")
+    rows = setup.load_data(named.data)
+    evaluated = run.eval.data is not None and run.eval.strategy != "no"
+    eval_rows = setup.load_data([named.eval_data]) if evaluated and named.eval_data is not None else None
+    if eval_rows is not None and run.eval.samples is not None and run.eval.samples < len(eval_rows):
+        eval_rows = eval_rows.select(range(run.eval.samples))
+    first = rows[0] if len(rows) else {}
+    chats = is_conversational(first) or is_conversational_from_value(first)
+    template = setup.choose_loss(run, tokenizer, conversational=chats, completion="completion" in first)
+    session.tell("note", words=f"assistant_only_loss is {str(template.assistant_only).lower()}: {template.why}")
+    arguments = setup.make_arguments(
+        sft_arguments(
+            run,
+            output_dir=str(session.output_dir),
+            precision=precision,
+            assistant_only_loss=template.assistant_only,
+            device=device,
+        )
+    )
+    session.phase("load", f"loading {base} ({run.method}, {precision}, on {device.name})")
+    model = setup.load_model(run, base, precision)
+    session.phase("tokenize", f"tokenizing {len(rows):,} examples")
+    guard = session.guard = GuardCallback(
+        actions=dict(run.guard.actions),
+        thresholds=dict(run.guard.thresholds),
+        alerts=run.alerts,
+        prompts=folder / run.eval.prompts if run.eval.prompts is not None else None,
+        verify_checkpoints=False,
+        keep=run.save.keep,
+        stop_deadline_seconds=run.guard.stop_deadline_seconds,
+        on_finding=lambda finding: session.tell("finding", finding=finding),
+    )
+    trainer = session.trainer = GuardedSFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        eval_dataset=eval_rows,
+        processing_class=tokenizer,
+        peft_config=setup.adapter(run),
+        callbacks=[guard, TellingCallback(session.tell, step_before=start.step_before)],
+        continuation=Continuation(
+            step_before=start.step_before,
+            weights=start.checkpoint if start.kind == "next" else None,
+            moments=session.keep_moments,
+            schedule=run.queue.schedule,
+        ),
+    )
+    trainer.remove_callback(PrinterCallback)
+    session.planned = trainer.planned_steps()
+    dropped = len(rows) - len(trainer.train_dataset)
+    if dropped > 0 and not run.packing:
+        session.tell(
+            "note",
+            words=f"{dropped:,} of {len(rows):,} examples have nothing left to learn within max_length "
+            f"{run.max_length:,}, and are left out",
+        )
+    del torch
+    return trainer, guard
+
+
+def _ended_early(trainer: GuardedSFTTrainer, planned: int, said: list[Finding]) -> Finding | None:
+    """RUN015 or RUN026 where fewer steps were made than planned, unless the guard has said so."""
+    done = trainer.own_steps
+    if done >= planned or any(each.code in ("RUN015", "RUN026") for each in said):
+        return None
+    code = "RUN026" if done else "RUN015"
+    message = (
+        f"{done:,} of {planned:,} planned steps were made, though the Trainer ended without an error; run the same "
+        "command again to go on from the last checkpoint"
+    )
+    evidence = {"steps": done, "planned_steps": planned}
+    return run_finding(code, message, step=int(trainer.state.global_step), evidence=evidence)
+
+
+def _complete(session: _Session, trainer: GuardedSFTTrainer) -> int:
+    """All steps were made by an earlier process: what may be missing is the result."""
+    session.planned = session.start.planned_steps or session.planned
+    trainer._load_from_checkpoint(str(session.start.checkpoint))
+    trainer.state.global_step = session.start.step
+    _save_result(session, trainer)
+    return _end(session, EXIT_CLEAN, [])
+
+
+def is_done(prepared: Prepared, identity: Identity, start: Start) -> bool:
+    """Whether there is nothing left to do: all steps made, and the result saved."""
+    if start.kind != "complete":
+        return False
+    return is_final(prepared.material.output_dir, step=start.step, data_hash=identity.data_hash)
+
+
+def _save_result(session: _Session, trainer: GuardedSFTTrainer) -> None:
+    session.phase("save", f"saving the result to {session.output_dir / FINAL}")
+    if trainer.args.world_size > 1:
+        trainer.accelerator.wait_for_everyone()
+    sharded = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
+    if not trainer.args.should_save and not sharded:
+        return
+    run, material = session.prepared.material.run, session.prepared.material
+
+    def write(folder: Path) -> None:
+        trainer.save_model(str(folder), _internal_call=True)
+        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle, which nobody needs to use a model
+        card = model_card(
+            run,
+            session.identity,
+            session.start,
+            name=run.model_name or f"{Path(run.base_model or 'model').name}-sft",
+            planned_steps=session.planned,
+            metrics=_last_metrics(trainer.state.log_history),
+            findings=session.guard.findings if session.guard is not None else (),
+            libraries=_versions(),
+            base_on_hub=run.base_model if _base_folder(session.prepared) is None else None,
+        )
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        config = {"data_hash": session.identity.data_hash, **session.manifest()["fields"]}
+        (folder / "trainguard_run.json").write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
+
+    step = int(trainer.state.global_step)
+    path = save_final(
+        session.output_dir, write, step=step, run=session.manifest(), base_model=_base_folder(session.prepared)
+    )
+    session.tell("saved", path=str(path), step=step)
+    session.events.event("save", step=step, path=str(path), final=True)
+    del material
+
+
+def _failed(session: _Session, error: Exception) -> int:
+    """Says what an exception means, and where its traceback is."""
+    run = session.prepared.material.run
+    trainer, phase = session.trainer, session.guard_phase()
+    kept = newest_verified(session.output_dir)
+    finding = classify_exception(
+        error,
+        phase,
+        step=int(trainer.state.global_step) if trainer is not None and trainer.state is not None else None,
+        kept=kept.path if kept is not None else None,
+        output_dir=session.output_dir,
+        batch_size=run.batch_size,
+        gradient_accumulation=run.gradient_accumulation,
+    )
+    path = keep(error, session.output_dir, finding)
+    words = f"the traceback is in {path}" if path is not None else ""
+    return _end(session, EXIT_FINDINGS, [finding], words)
+
+
+def _end(session: _Session, code: int, findings: list[Finding], words: str = "") -> int:
+    said = session.guard.findings if session.guard is not None else []
+    for finding in findings:
+        if finding not in said:
+            session.events.finding(finding)
+            session.tell("finding", finding=finding)
+    done = session.trainer.own_steps if session.trainer is not None and session.trainer.state is not None else 0
+    session.events.event("end", step=session.start.step_before + done, exit_code=code)
+    session.tell("end", code=code, steps=done, planned=session.planned, words=words)
+    return code
+
+
+def _place(reference: Any, given: str) -> str:
+    local = reference is not None and reference.kind == "local" and reference.path is not None
+    return str(reference.path) if local else given
+
+
+def _folder(path: str | None) -> Path:
+    return Path(path).parent if path is not None else Path()
+
+
+def _base_folder(prepared: Prepared) -> Path | None:
+    reference = prepared.material.config.named.base_model
+    return reference.path if reference is not None and reference.kind == "local" else None
+
+
+def _last_metrics(history: list[dict[str, Any]]) -> Mapping[str, Any]:
+    wanted = ("train_loss", "train_runtime", "loss", "mean_token_accuracy", "num_tokens", "eval_loss", "eval_mean_token_accuracy")
+    found: dict[str, Any] = {}
+    for line in history:
+        found.update({key: value for key, value in line.items() if key in wanted})
+    return found
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("trainguard", "torch", "transformers", "trl", "peft", "accelerate", "datasets"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def require_libraries() -> None:
+    """Raises UsageError where the extra `train` is not installed."""
+    import importlib.util
+
+    needed = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f'training needs {", ".join(missing)}, which {"is" if len(missing) == 1 else "are"} not installed: pip install "trainguard[train]"')
+
+
+__all__ = ["EXIT_STOPPED", "TrainguardError", "choose", "is_done", "require_libraries", "settle_folder", "train"]

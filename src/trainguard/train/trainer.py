@@ -1,0 +1,134 @@
+"""The trainer of `trainguard train`: trl's SFTTrainer with verified saves, whose steps count on from file to file."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import Trainer
+from trl.trainer.sft_trainer import SFTTrainer
+
+from trainguard.errors import TrainguardError
+from trainguard.train.lineage import Continuation
+from trainguard.train.verified_saves import VerifiedSaves
+
+if TYPE_CHECKING:
+    from transformers.trainer_utils import TrainOutput
+
+
+class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
+    """Trains one file of a lineage.
+
+    The stock Trainer takes a checkpoint at step 40 as the middle of whatever data it is given: with 40 planned steps it
+    trains nothing of another file and reports success. Here `state.global_step` counts over all files, so that the
+    newest checkpoint has the highest number, while the budget, the place in the data and the schedule are this file's.
+    The places in transformers 5.23, trainer.py: `_init_training_state` derives the place in the data from global_step
+    (1678), `_prepare_for_training` makes the optimizer and the schedule for so many steps (1715), and
+    `DefaultFlowCallback` stops at `state.max_steps`.
+    """
+
+    def __init__(self, *args: Any, continuation: Continuation | None = None, **kwargs: Any) -> None:
+        continuation = continuation or Continuation()
+        if continuation.step_before and not hasattr(Trainer, "_init_training_state"):
+            raise TrainguardError(
+                "the installed transformers cannot count steps on from file to file; pip install 'transformers>=5.23'"
+            )
+        self.continuation = continuation
+        super().__init__(*args, **kwargs)
+
+    @property
+    def own_steps(self) -> int:
+        """Steps of this file that are made."""
+        return int(self.state.global_step) - self.continuation.step_before
+
+    def planned_steps(self) -> int:
+        """The steps of this file as the Trainer will count them, from the data as it was tokenized."""
+        *_, steps = self.set_initial_training_values(self.args, self.get_train_dataloader())
+        return int(steps or 0)
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """As the Trainer's; without a checkpoint to resume from, the weights are those of the lineage."""
+        weights = self.continuation.weights
+        if (
+            weights is not None
+            and not resume_from_checkpoint
+            and not (self.is_deepspeed_enabled or self.is_fsdp_enabled)
+        ):
+            self._load_from_checkpoint(str(weights))
+        output: TrainOutput = super().train(resume_from_checkpoint, *args, **kwargs)
+        return output
+
+    def _init_training_state(
+        self,
+        max_steps: int,
+        num_update_steps_per_epoch: int,
+        num_train_epochs: int,
+        resume_from_checkpoint: str | None,
+        trial: Any,
+    ) -> tuple[int, int]:
+        epochs, batches = super()._init_training_state(
+            max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial
+        )
+        before = self.continuation.step_before
+        if not before:
+            return epochs, batches
+        if resume_from_checkpoint is None:
+            self.state.global_step = before
+        if self.own_steps < 0:
+            raise TrainguardError(
+                f"{resume_from_checkpoint} is at step {self.state.global_step:,}, and this file begins at {before:,}"
+            )
+        self.state.max_steps = before + max_steps
+        epochs = self.own_steps // num_update_steps_per_epoch
+        batches = (self.own_steps % num_update_steps_per_epoch) * self.args.gradient_accumulation_steps
+        return epochs, batches
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
+        prepared = super()._prepare_for_training(  # type: ignore[no-untyped-call]
+            max_steps, train_dataloader, resume_from_checkpoint
+        )
+        if resume_from_checkpoint is None and self.continuation.weights is not None:
+            if self.continuation.moments:
+                self._load_moments(str(self.continuation.weights))
+            if self.continuation.schedule == "global":
+                _move_to(self.lr_scheduler, self.continuation.step_before)
+        return prepared
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        if self.continuation.schedule == "global":
+            num_training_steps += self.continuation.step_before
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def _load_moments(self, checkpoint: str) -> None:
+        """The optimizer's moments of the last file, under this file's learning rate and decay."""
+        path = os.path.join(checkpoint, "optimizer.pt")
+        if not os.path.isfile(path):
+            return
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        optimizer: Any = self.optimizer
+        now = optimizer.state_dict()
+        groups = [{**group, "params": group["params"]} for group in now["param_groups"]]
+        if [len(each["params"]) for each in groups] != [len(each["params"]) for each in saved["param_groups"]]:
+            raise TrainguardError(f"{path}: holds moments of other parameters than this run trains")
+        optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
+
+    def _finalize_training(self, trial: Any, num_train_samples: int, start_time: float) -> TrainOutput:
+        # The Trainer takes the share of all steps that this call made, and all steps are those of the lineage.
+        own = self.state.max_steps - self.continuation.step_before
+        scaled = math.ceil(num_train_samples * self.state.max_steps / own) if own > 0 else num_train_samples
+        output: TrainOutput = super()._finalize_training(trial, scaled, start_time)  # type: ignore[no-untyped-call]
+        return output
+
+
+def _move_to(scheduler: Any, step: int) -> None:
+    """Sets a schedule to a step, as if it had made them all. Schedules that go by metrics begin anew."""
+    functions = getattr(scheduler, "lr_lambdas", None)
+    if functions is None:
+        return
+    rates = [base * function(step) for base, function in zip(scheduler.base_lrs, functions, strict=True)]
+    scheduler.last_epoch = step
+    scheduler._last_lr = rates
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
