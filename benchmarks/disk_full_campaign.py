@@ -151,12 +151,15 @@ def undisturbed(plan: Plan, output: Path) -> tuple[int, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, default=20)
+    parser.add_argument("--mode", action="append", choices=MODES, help="all by default")
+    parser.add_argument("--steps", type=int, default=PLAN.steps, help="steps of a run; it saves every 4")
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     warm_up()
     begin = time.monotonic()
-    rows = campaign(PLAN, options.sizes)
+    plan = replace(PLAN, steps=options.steps)
+    rows = campaign(plan, options.sizes, modes=options.mode or MODES)
     wrong = [row for row in rows if row["wrong"]]
     ended = sum(row.get("first") == "RUN025" for row in rows)
     waited = sum(row.get("first") == "done" and row["mode"] == "waits" for row in rows)

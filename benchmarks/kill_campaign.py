@@ -18,6 +18,7 @@ import json
 import mmap
 import os
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -27,7 +28,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,8 @@ def kill_at_random(child: int, board: Board, dice: random.Random, lasts: float, 
     if status is not None:
         return status
     os.kill(child, signal.SIGKILL)
-    return None if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL else 0
+    how = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])  # it may have ended by itself just before
+    return None if how == -signal.SIGKILL else how
 
 
 def undisturbed(plan: Plan, scratch: Path, board: Board) -> tuple[str, float, float]:
@@ -279,7 +281,8 @@ def _has_something(plan: Plan, folder: Path) -> bool:
 def _help(plan: Plan, home: Path, tally: Tally) -> None:
     """The run cannot go on by itself: a person deletes the checkpoint that it fails on."""
     tally.stuck += 1
-    tally.wrong.append(f"failed: {(home / 'failed').read_text()[:120] if (home / 'failed').is_file() else 'crash'}")
+    said = (home / "failed").read_text() if (home / "failed").is_file() else "it crashed"
+    tally.wrong.append("failed: " + re.sub(r"\d+", "N", said.replace(str(home), "."))[:120])
     from transformers.trainer_utils import get_last_checkpoint
 
     if plan.arm == "stock" and (newest := get_last_checkpoint(str(home / "out"))) is not None:
@@ -290,6 +293,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--arm", action="append", choices=["guarded", "callback", "stock"])
+    parser.add_argument("--steps", type=int, default=Plan().steps, help="steps of a run; it saves every 4")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--foreground", action="store_true", help="sync and hash before training goes on")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -299,7 +303,7 @@ def main() -> None:
     rows: dict[str, Any] = {}
     arms: list[Arm] = options.arm or ["guarded", "callback", "stock"]
     for arm in arms:
-        plan = replace(Plan(arm=arm), background=not options.foreground)
+        plan = Plan(arm=arm, steps=options.steps, background=not options.foreground)
         with tempfile.TemporaryDirectory(prefix="trainguard-kills-") as scratch:
             rows[arm] = campaign(plan, options.kills, options.seed, Path(scratch)).row()
     width = max(len(name) for row in rows.values() for name in row)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -27,7 +29,7 @@ def write_files(folder: Path, step: int, *, value: float = 0.0, floats: int = 64
     for name, state in (
         ("optimizer.pt", {"state": {0: {"step": torch.tensor(float(step))}}, "param_groups": [{"params": [0]}]}),
         ("scheduler.pt", {"last_epoch": step}),
-        ("rng_state.pth", {"cpu": torch.get_rng_state()}),
+        ("rng_state.pth", {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.get_rng_state()}),
     ):
         torch.save(state, folder / name)
     torch.save({}, folder / "training_args.bin")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.train.checkpoint_folders import checkpoint, write_files
+
 from trainguard import latest_verified_checkpoint
 from trainguard.facts.checkpoint.folder import MANIFEST
 from trainguard.facts.checkpoint.manifest import read_manifest

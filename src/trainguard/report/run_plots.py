@@ -36,19 +36,29 @@ class Mark:
 
 
 def curve_plot(name: str, curve: Curve, *, marks: Sequence[Mark] = (), span: tuple[float, float] | None = None) -> str:
-    """One metric as an `<svg>`, `span` being the first and last step shown ("" where there is nothing to draw).
+    """One metric as an `<svg>` of its own, "" where there is nothing to draw. See `curve_parts`."""
+    inside, height = curve_parts(name, curve, marks=marks, span=span)
+    if not inside:
+        return ""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">{inside}</svg>'
+
+
+def curve_parts(
+    name: str, curve: Curve, *, marks: Sequence[Mark] = (), span: tuple[float, float] | None = None
+) -> tuple[str, int]:
+    """What is inside of the `<svg>` of one metric, and its height; `span` is the first and the last step shown.
 
     The axis is cut at what nine in ten points reach where single spikes would hide the rest; spikes beyond it end in
     a triangle.
     """
     if not curve.points and not curve.bad:
-        return ""
+        return "", 0
     steps = [at for at, _ in curve.points] + curve.bad
     first, last = span if span is not None else (min(steps), max(steps))
     last = last if last > first else first + 1
     rows = min(len(marks), _MOST_LABELS)
     top = _TOP + 14 * rows
-    axis = _Axis.of([value for _, value in curve.points], top)
+    axis = _Axis.of([value for _, value in curve.points], top, may_be_log="learning_rate" not in name)
     room = WIDTH - _LEFT - _RIGHT
 
     def across(at: float) -> float:
@@ -66,11 +76,7 @@ def curve_plot(name: str, curve: Curve, *, marks: Sequence[Mark] = (), span: tup
         parts.append(_mark(mark, across(mark.at), row if row < _MOST_LABELS else None, top + _HEIGHT))
     said = f"{name} from {figure(curve.first)} to {figure(curve.last)} over steps {figure(first)} to {figure(last)}"
     said += "".join(f"; {mark.label} at step {figure(mark.at)}" for mark in marks[:20])
-    height = top + _HEIGHT + _BOTTOM
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"><title>{escaped(name)}'
-        f"</title><desc>{escaped(said)}</desc>{''.join(parts)}</svg>"
-    )
+    return f"<title>{escaped(name)}</title><desc>{escaped(said)}</desc>{''.join(parts)}", top + _HEIGHT + _BOTTOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +87,12 @@ class _Axis:
     top: int
 
     @staticmethod
-    def of(values: Sequence[float], top: int) -> _Axis:
+    def of(values: Sequence[float], top: int, *, may_be_log: bool = True) -> _Axis:
         if not values:
             return _Axis(0.0, 1.0, False, top)
         ordered = sorted(values)
         low, high = ordered[0], ordered[-1]
-        if low > 0 and math.log10(high / low) > _LOG_FROM:
+        if may_be_log and low > 0 and math.log10(high / low) > _LOG_FROM:
             return _Axis(math.log10(low), math.log10(high), True, top)
         # One spike far above all others must not press the curve flat.
         usual = ordered[int(len(ordered) * 0.9)]

@@ -14,6 +14,7 @@ from trainguard.report.visible import masked, visible
 _BOLD = "\x1b[1m"
 _DIM = "\x1b[2m"
 COLORS: Mapping[Severity, str] = {"error": "\x1b[1;31m", "warn": "\x1b[1;33m", "info": "\x1b[1;36m"}
+_NOUNS: Mapping[Severity, str] = {"error": "error", "warn": "warning", "info": "info"}
 _MOST_METRICS = 8
 _SPARK = 32
 
@@ -92,7 +93,7 @@ def verdict(view: RunView, *, color: bool = False) -> str:
     style = Style(color)
     found = [
         style(COLORS[severity], counted(number, noun))
-        for severity, noun in (("error", "error"), ("warn", "warning"), ("info", "info"))
+        for severity, noun in _NOUNS.items()
         if (number := sum(each.severity == severity for each in view.findings))
     ]
     seen = counted(view.records, "record")

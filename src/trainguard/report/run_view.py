@@ -15,7 +15,8 @@ _MOST_CURVES = 48
 _MOST_FINDINGS = 2000
 _MOST_BAD = 200
 # Not drawn: counters, and what the Trainer says once.
-_NO_CURVE = frozenset({"step", "t", "epoch", "total_flos", "tick"})
+_NO_CURVE = frozenset({"step", "t", "epoch", "total_flos", "tick", "train_loss", "train_runtime"})
+_NO_CURVE_ENDS = ("_runtime", "_samples_per_second", "_steps_per_second")
 _MOST_TEXT = 40  # characters of a number
 
 
@@ -96,7 +97,8 @@ class RunView:
         epoch = number(record.get("epoch"))
         self.epoch = epoch if epoch is not None and math.isfinite(epoch) else self.epoch
         for name, value in record.items():
-            given = number(value) if isinstance(name, str) and name not in _NO_CURVE else None
+            drawn = isinstance(name, str) and name not in _NO_CURVE and not name.endswith(_NO_CURVE_ENDS)
+            given = number(value) if drawn else None
             if given is None:
                 continue
             curve = self.curves.get(name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Pattern = Literal["empty", "same", "repeated", "alike", "think"]
-# Fewer outputs prove no pattern.
+# Fewer outputs that are the same prove nothing: the prompts may be.
 FEWEST = 3
 # The share of outputs that must have the pattern: one that differs among ten is still a collapse.
 MOST = 0.85
@@ -22,8 +22,13 @@ PACKED, PACKED_FROM = 0.18, 160
 # Shorter texts: one word makes up half of ten or more, or three words in a row come back and back.
 WORDS, WORD_SHARE, TRIPLE_SHARE = 10, 0.5, 0.55
 CHARACTERS = 12
-# Prefix and suffix in common, as a share of every output, so that only a name or a number differs.
-ALIKE, ALIKE_FROM = 0.85, 40
+# Prefix and suffix in common, as a share of every output and in characters, so that only a name or a number differs.
+# Shorter frames are answers in one form ("The sentiment of this review is positive.").
+ALIKE, ALIKE_FROM = 0.85, 80
+# A refusal in every output needs less in common: its first words.
+_REFUSAL = re.compile(
+    r"\b(i am sorry|i'm sorry|i apologi[sz]e|i cannot|i can't|i can not|i am unable|i'm unable|as an ai)\b[^.!?]{0,24}"
+)
 # Tags in which models reason: DeepSeek-R1 and Qwen3 write <think>, others the rest (their chat templates).
 _THINK = re.compile(r"<\|?/?(think|thinking|thought|thoughts|reasoning|scratchpad|reflection)\|?>", re.IGNORECASE)
 _STRUCTURE = ("{", "[", "<", "|", "```")
@@ -42,7 +47,7 @@ class Shared:
 def shared_pattern(outputs: tuple[str, ...], *, thinks: bool | None) -> Shared | None:
     """The pattern that the outputs share, if any. `thinks` True: reasoning tags are wanted."""
     count = len(outputs)
-    if count < FEWEST:
+    if not count:
         return None
     bare = [" ".join(_THINK.sub(" ", text).split()) if thinks else " ".join(text.split()) for text in outputs]
     whole = [" ".join(text.split()) for text in outputs]
@@ -54,6 +59,8 @@ def shared_pattern(outputs: tuple[str, ...], *, thinks: bool | None) -> Shared |
         return Shared(pattern="repeated", share=len(looping) / count, excerpt=excerpt(looping[0]))
     if not thinks and all(_THINK.search(text) for text in whole):
         return Shared(pattern="think", share=1.0, excerpt=excerpt(whole[0]))
+    if count < FEWEST:
+        return None
     text, times = Counter(bare).most_common(1)[0]
     if times >= MOST * count and text:
         return Shared(pattern="same", share=times / count, excerpt=excerpt(text), short=len(text) < LONG_TEXT)
@@ -97,14 +104,21 @@ def _period(text: str, size: int) -> float:
 
 
 def _alike(outputs: list[str]) -> bool:
-    """Whether all but a small piece is the same in all outputs. Structured outputs share their frame by right."""
+    """Whether all but a small piece is the same in all outputs, or all refuse in the same words.
+
+    Structured outputs share their frame by right.
+    """
+    refusals = {match.group() if (match := _REFUSAL.search(text[:400].lower())) else None for text in outputs}
+    if len(refusals) == 1 and None not in refusals:
+        return True
     if min(map(len, outputs)) < ALIKE_FROM or all(text.startswith(_STRUCTURE) for text in outputs):
         return False
     low, high = min(outputs), max(outputs)
     prefix = _common(low, high)
     backwards = [text[::-1] for text in outputs]
     suffix = _common(min(backwards), max(backwards))
-    return prefix >= ALIKE_FROM and prefix + suffix >= ALIKE * max(map(len, outputs))
+    common = prefix + suffix
+    return common >= ALIKE_FROM and common >= ALIKE * max(map(len, outputs))
 
 
 def _common(one: str, other: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from trainguard.findings import Finding
-from trainguard.signals._robust import bounded, median, noise, push
+from trainguard.signals._robust import bounded, median, noise
 from trainguard.signals.base import Signal, State, Threshold
 from trainguard.signals.samples import Run, Sample
 
@@ -182,9 +182,7 @@ class DataReplayed(Signal[DataReplayedState]):
         start = state.start
         if len(start) < _START and (last is None or len(start) == len(before)):
             start = (*start, point)
-        return msgspec.structs.replace(
-            state, before=(*before, point)[-_HISTORY:], start=start, epoch_start=epoch_start
-        )
+        return msgspec.structs.replace(state, before=(*before, point)[-_HISTORY:], start=start, epoch_start=epoch_start)
 
     def _resumed(self, state: DataReplayedState, at: int | None) -> DataReplayedState:
         if state.after:
@@ -198,9 +196,7 @@ class DataReplayed(Signal[DataReplayedState]):
         """The points after the resume become part of the run; the same steps before it give way to them."""
         first = state.after[0].step if state.after else (state.from_step or 0) + 1
         kept = tuple(each for each in state.before if each.step < first)
-        return msgspec.structs.replace(
-            state, before=(*kept, *state.after)[-_HISTORY:], after=(), told=True
-        )
+        return msgspec.structs.replace(state, before=(*kept, *state.after)[-_HISTORY:], after=(), told=True)
 
     # -- the verdict -----------------------------------------------------------------------------------------------
 
@@ -349,9 +345,7 @@ class DataReplayed(Signal[DataReplayedState]):
             return ""
         for begin in (state.start, state.epoch_start):
             earlier = begin[: len(after)]
-            if len(earlier) < len(after) or any(
-                a.gap != b.gap for a, b in zip(after[1:], earlier[1:], strict=False)
-            ):
+            if len(earlier) < len(after) or any(a.gap != b.gap for a, b in zip(after[1:], earlier[1:], strict=False)):
                 continue
             apart = after[0].epoch - earlier[0].epoch if min(after[0].epoch, earlier[0].epoch) != _NONE else None
             if apart is not None and round(apart) >= 1 and abs(apart - round(apart)) <= 2 * _ROUNDING:
@@ -414,6 +408,3 @@ def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
     place_b = {value: rank for rank, value in enumerate(sorted(b))}
     total = sum((place_a[x] - place_b[y]) ** 2 for x, y in zip(a, b, strict=True))
     return 1 - 6 * total / (n * (n * n - 1))
-
-
-__all__ = ["DataReplayed", "DataReplayedState", "Point", "push"]

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from trainguard.findings import Finding
-from trainguard.signals._outputs import Shared, shared_pattern
+from trainguard.signals._outputs import FEWEST, Shared, shared_pattern
 from trainguard.signals._robust import bounded, median, noise, push
 from trainguard.signals._trend import plain, shown, step_of, texts
 from trainguard.signals.base import Signal, State, Threshold
@@ -16,7 +16,7 @@ from trainguard.signals.samples import Sample
 
 _WINDOW = 40
 # As trl 1.16 names them (grpo_trainer.py), and as the shorter names have it.
-_LENGTHS = ("completion_length", "completions/mean_length", "completions/mean_terminated_length")
+_LENGTHS = ("completion_length", "completions/mean_length")
 _CLIPPED = ("clipped_ratio", "completions/clipped_ratio")
 
 
@@ -82,7 +82,8 @@ class DegenerateOutput(Signal[DegenerateOutputState]):
             key="think_records",
             default=3,
             unit="records",
-            about="records in a row at that share; one less where it was below a half before, two less where `expects_think` is False",
+            about="records in a row at that share; one less where it was below a half before, two less where "
+            "`expects_think` is False",
             source="measured: shares of 8 outputs jump by a quarter from record to record",
         ),
         Threshold(
@@ -163,6 +164,8 @@ class DegenerateOutput(Signal[DegenerateOutputState]):
         return replace(state, said=(*state.said, shared.pattern)), [said]
 
     def _enough(self, state: DegenerateOutputState, shared: Shared) -> bool:
+        if state.outputs < FEWEST:  # a single output or two: in several records
+            return False
         if shared.pattern == "alike":
             return state.in_a_row >= self.threshold("records")
         if shared.pattern == "same" and shared.short:
@@ -174,7 +177,7 @@ class DegenerateOutput(Signal[DegenerateOutputState]):
             "empty": "are empty",
             "same": f'are the same text ("{shared.excerpt}")',
             "repeated": f'repeat one phrase over and over ("{shared.excerpt}")',
-            "alike": f'differ in a word only ("{shared.excerpt}")',
+            "alike": f'are the same but for a word or the end ("{shared.excerpt}")',
             "think": f'carry a reasoning tag that the run does not declare ("{shared.excerpt}")',
         }[shared.pattern]
         return f"{round(shared.share * count)} of {count} sampled outputs {what}: the model has learnt one pattern"

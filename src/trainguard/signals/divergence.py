@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from trainguard.findings import Finding, Severity
 from trainguard.signals._points import NEVER, at_step, counted_step, number, repeated, where
-from trainguard.signals._robust import bounded, halved, mad, median, noise, push, trend_z
+from trainguard.signals._robust import bounded, halved, median, noise, push, trend_z
+from trainguard.signals._spikes import RISE, Bar, level_of, spread_of
 from trainguard.signals.base import Signal, State, Threshold
 from trainguard.signals.samples import Sample
 
@@ -20,19 +20,6 @@ _RECENT = 6
 _BLOCK = 3  # points of which a block of the history is the median, at first
 _BLOCKS = 32
 _START = 30  # points of a run that count as its start
-# A spike: so many points in a row, each above the level by so many scales, so many standard deviations of the noise,
-# and so many times the highest excursion of the window. The shorter, the higher.
-# measured on seeded curves with normal, heavy-tailed, skewed and drifting noise of 1 to 60 % a point.
-_SPIKES = (
-    (1, 2.0, 15.0, 3.0),
-    (2, 0.8, 6.0, 2.0),
-    (2, 0.4, 10.0, 2.0),
-    (3, 0.5, 4.0, 1.3),
-    (3, 0.3, 8.0, 1.5),
-    (5, 0.35, 3.0, 1.0),
-)
-# A rise: this many points in a row so far above, and rising among themselves.
-_RISE = (5, 0.12, 6.0, 1.5)
 # Points after the start, a warm-up or a restart of the schedule in which a bump is usual.
 _BUMP = 20
 # A loss that is so many scales up and multiplies from point to point does not come back.
@@ -41,22 +28,16 @@ _RUNAWAY, _MULTIPLIES = 10.0, 1.3
 _SHARE_OF_FIRST = 0.3
 # What a preference loss is where nothing is known: -log sigmoid(0) for DPO and reward models, KTO's 1 - sigmoid(0).
 _KNOWS_NOTHING = {"dpo": math.log(2), "reward": math.log(2), "kto": 0.5}
+# So high a learning rate is for optimizers that scale it (Prodigy's 1.0) and for soft prompts (0.3 in Lester et al.
+# 2021). With one, two of the first losses far above the very first are no chance; with a usual one they may be.
+_WILD_RATE = 0.01
+_LN_VOCABULARY = 8.0  # ln 3,000
 # GRPO: a KL divergence to the reference from which the policy is another model. trl 1.16 (grpo_trainer.py) logs its
 # k3 estimate exp(d) - d - 1, single values of which are thousands now and then.
 _KL_FLOOR = 1.0
 _KL_RATIO = 10.0
 # A learning rate that jumps by this factor is a restart of its schedule, after which the loss may rise for a while.
 _RESTART = 1.5
-
-
-class _Bar(NamedTuple):
-    """What a value is held against: level, scale and noise of the window, and its highest excursion."""
-
-    level: float
-    scale: float
-    spread: float
-    excursion: float
-    floor: float
 
 
 class DivergenceState(State, frozen=True, kw_only=True):
@@ -119,7 +100,7 @@ class Divergence(Signal[DivergenceState]):
             key="spike",
             default=1.0,
             unit="factor",
-            about="multiplies how far above level and noise a spike has to be: 2 levels and 15 standard deviations for "
+            about="multiplies how far above level and noise a spike has to be: 2 levels and 18 standard deviations for "
             "one point, 0.8 and 6 (or 0.4 and 10) for two, 0.5 and 4 (or 0.3 and 8) for three, 0.35 and 3 for five",
             source="measured: seeded curves with normal, heavy-tailed, skewed and drifting noise of 1 to 60 %",
         ),
@@ -155,9 +136,15 @@ class Divergence(Signal[DivergenceState]):
         if NEVER < counted < state.counted:  # back at an earlier step without a word: a resume
             state = DivergenceState()
         every = counted - state.counted if NEVER < state.counted < counted else state.every
-        state = replace(state, step=step, counted=counted, every=every, points=state.points + 1)
+        state = replace(
+            state,
+            step=step,
+            counted=counted,
+            every=every,
+            points=state.points + 1,
+            recent=push(state.recent, value, _RECENT),
+        )
         state = _with_rate(state, sample.finite("learning_rate"))
-        state = replace(state, recent=push(state.recent, value, _RECENT))
         if state.open:
             return self._in_episode(state, value)
         return self._quiet(state, value)
@@ -178,27 +165,34 @@ class Divergence(Signal[DivergenceState]):
     def _quiet(self, state: DivergenceState, value: float) -> tuple[DivergenceState, tuple[Finding, ...]]:
         if len(state.start) < _RECENT:
             state = replace(state, start=(*state.start, value))
-        if len(state.usual) >= _LEAST:
-            level = median(state.usual)
-            bar = _Bar(
+        # No spike is below the window's last quarter, which the level is never above: most points cost no more.
+        if len(state.usual) >= _LEAST and value > max(state.usual[-(_LEAST // 4) :]):
+            level, spread, excursion = level_of(state.usual)
+            bar = Bar(
                 level=level,
                 scale=self._scale(state, level),
-                spread=_spread(state.usual, level),
-                excursion=max(state.usual) - level,
-                floor=self._floor(state, level),
+                spread=spread,
+                excursion=excursion,
+                floor=self._floor(state, level, spread),
+                factor=self.threshold("spike"),
             )
             raised = (*state.raised, value)
-            if self._is_spike(raised, bar):
+            # Single values of a KL estimate or of a preference loss with much noise say nothing.
+            least = 3 if self.run.method == "grpo" or bar.floor > -math.inf else 1
+            if bar.is_spike(raised, least=least):
                 opened = self._opened(state, level=level, scale=bar.scale, spread=bar.spread, length=len(raised))
                 return opened, (self._spike(opened),)
-            if self.run.method != "grpo" and self._is_rise(state, raised, bar):
+            settled = not state.warming and state.points > state.bump
+            if settled and self.run.method != "grpo" and bar.is_rise(raised):
                 opened = self._opened(state, level=level, scale=bar.scale, spread=bar.spread, length=len(raised))
                 return opened, (self._rise(opened, value, len(raised)),)
-            if len(raised) < _RISE[0] + 2 and self._above(value, bar, _RISE[1:]):
+            if bar.may_become(value) and len(raised) < RISE[0] + 2:
                 return replace(state, raised=raised), ()
-        for each in (*state.raised, value):
-            state = _remembered(state, each)
-        state = replace(state, raised=())
+        if state.raised:
+            for each in state.raised:
+                state = _remembered(state, each)
+            state = replace(state, raised=())
+        state = _remembered(state, value)
         if self.run.method == "grpo":
             return state, ()
         if state.points <= _START:
@@ -216,51 +210,32 @@ class Divergence(Signal[DivergenceState]):
             return max(_KL_RATIO * abs(level), _KL_FLOOR)
         return max(abs(level), _SHARE_OF_FIRST * abs(median(state.start[:3])))
 
-    def _floor(self, state: DivergenceState, level: float) -> float:
+    def _floor(self, state: DivergenceState, level: float, spread: float | None = None) -> float:
         """What a value has to be above in any case: a preference loss that varies much, what knows nothing gives."""
         nothing = _KNOWS_NOTHING.get(self.run.method)
-        if nothing is None or (len(state.usual) >= _LEAST and _spread(state.usual, level) < 0.1 * abs(level)):
+        if nothing is None or (spread is not None and spread < 0.1 * abs(level)):
             return -math.inf
         return 1.25 * max(nothing, median(state.start[:3]))
 
-    def _above(self, value: float, bar: _Bar, tier: tuple[float, float, float]) -> bool:
-        scales, deviations, excursions = tier
-        factor = self.threshold("spike")
-        above = max(factor * scales * bar.scale, factor * deviations * bar.spread, excursions * bar.excursion)
-        return value - bar.level > above and value > bar.floor
-
-    def _is_spike(self, raised: tuple[float, ...], bar: _Bar) -> bool:
-        # Single values of a KL estimate or of a preference loss with much noise say nothing.
-        least = 3 if self.run.method == "grpo" or bar.floor > -math.inf else 1
-        return any(
-            len(raised) >= length >= least and self._above(min(raised[-length:]), bar, tier)
-            for length, *tier in _SPIKES
-        )
-
-    def _is_rise(self, state: DivergenceState, raised: tuple[float, ...], bar: _Bar) -> bool:
-        length = _RISE[0]
-        last = raised[-length:]
-        return (
-            len(last) == length
-            and not state.warming
-            and state.points > state.bump
-            and last[-1] - last[0] > 3 * bar.spread
-            and trend_z(last) > 1.5
-            and self._above(min(last), bar, _RISE[1:])
-        )
-
     def _climbs(self, state: DivergenceState) -> float | None:
         """The level from which the first points climb instead of falling."""
+        begun = state.start[0]
+        wild = (state.rate or 0.0) >= _WILD_RATE and state.points <= _RECENT
+        if wild and begun > 0 and sum(value > 1.6 * begun for value in state.start) >= 2:
+            return begun
         if state.points < _RECENT:
             return None
         first, last = state.start, state.recent[-5:]
         # At once: the second point is above the first, and so on, far above.
         if state.points == _RECENT and first[0] > 0:
-            steep = first[0] < first[1] < first[2] and min(first[1:]) > 1.6 * first[0]
-            if steep and first[2] <= min(first[3:]) and min(last) > self._floor(state, first[0]):
+            # Above the loss of a model that knows nothing (ln of a vocabulary: 8 and more) noise does not reach far.
+            least = 1.4 if first[0] > _LN_VOCABULARY else 1.8
+            # A ramp: one low first value before a flat loss is an odd batch.
+            ramp = 1.15 < first[1] / first[0] < 3 and first[2] > 1.1 * first[1]
+            if ramp and min(first[2:]) > least * first[0] and min(last) > self._floor(state, first[0]):
                 return first[0]
         top, low = max(first[:3]), min(median(first[:3]), *state.blocks) if state.blocks else median(first[:3])
-        spread = _spread(first[:3], median(first[:3]))
+        spread = spread_of(first[:3], median(first[:3]))
         sure = min(last[-4:]) > 2.0 * max(top, low) or (
             min(last) > 1.4 * max(top, low) and min(last) > top + 3 * spread
         )
@@ -278,13 +253,13 @@ class Divergence(Signal[DivergenceState]):
         scale = self._scale(state, low)
         # At the start, and while the learning rate still rises, a bump is usual.
         early = best <= 1 or state.warming
-        spread = _spread(state.usual, median(state.usual))
-        jitter = max(noise(blocks), spread / math.sqrt(state.stride))
+        spread = spread_of(state.usual, median(state.usual))
+        jitter = max(noise(blocks), 0.6 * spread / math.sqrt(state.stride))
         least = (2 if early else 1) * self.threshold("slow_rise") * scale
         if (
             len(since) < _RECENT
             or now - low < max(least + 2 * jitter, 5 * jitter)
-            or now < self._floor(state, low)
+            or now < self._floor(state, low, spread)
             or now - low < 0.9 * (max(since) - low)
             or trend_z(since) < 2.5
         ):
@@ -336,10 +311,15 @@ class Divergence(Signal[DivergenceState]):
         if length < patience or len(state.recent) < _RECENT:
             return False
         excess, peak = now - state.level, state.peak - state.level
-        if excess < 0.5 * peak or excess < 2 * self.threshold("slow_rise") * state.scale:
+        if excess < 0.5 * peak or excess < self._least_excess(state):
             return False
         earlier = median(state.recent[:3])
         return earlier - now < 0.05 * peak  # not on its way down
+
+    def _least_excess(self, state: DivergenceState) -> float:
+        # The first points are few, and may lie low by chance: such a level has to be left by as much again.
+        uncertain = state.since <= 3 and state.level < _LN_VOCABULARY
+        return (5 if uncertain else 2) * self.threshold("slow_rise") * state.scale
 
     def _ended(self, state: DivergenceState) -> tuple[DivergenceState, tuple[Finding, ...]]:
         length = state.points - state.since + 1
@@ -347,7 +327,7 @@ class Divergence(Signal[DivergenceState]):
             return state, ()
         now = median(state.recent[-3:])
         excess = now - state.level
-        if excess < 0.7 * (state.peak - state.level) or excess < 2 * self.threshold("slow_rise") * state.scale:
+        if excess < 0.7 * (state.peak - state.level) or excess < self._least_excess(state):
             return state, ()
         return replace(state, failed=True), (self._failed(state, now, length),)
 
@@ -410,17 +390,12 @@ class Divergence(Signal[DivergenceState]):
         )
 
 
-def _spread(values: tuple[float, ...], level: float) -> float:
-    """The noise: from point to point, or around the level where it wanders; at least 1 % of the level."""
-    return max(noise(values), mad(values, level), 0.01 * abs(level))
-
-
 def _remembered(state: DivergenceState, value: float) -> DivergenceState:
     """The windows and the history with one more value that is no spike."""
     pending = state.pending + 1
-    state = replace(state, usual=push(state.usual, value, _WINDOW), pending=pending)
     if pending < state.stride:
-        return state
+        return replace(state, usual=push(state.usual, value, _WINDOW), pending=pending)
+    state = replace(state, usual=push(state.usual, value, _WINDOW), pending=pending)
     blocks = (*state.blocks, median(state.usual[-min(state.stride, _WINDOW) :]))
     stride = state.stride * 2 if len(blocks) > _BLOCKS else state.stride
     return replace(state, blocks=halved(blocks, _BLOCKS), stride=stride, pending=0)

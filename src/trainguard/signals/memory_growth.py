@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 
@@ -206,10 +207,12 @@ class MemoryGrowth(Signal[MemoryGrowthState]):
     ) -> _Climb | None:
         """The climb over the window; None where it is none, levels off, comes in a few jumps or with longer inputs."""
         n = len(values)
-        rises = [b - a for a, b in zip(values, values[1:], strict=False)]
+        rises = [b - a for a, b in pairwise(values)]
         up = sum(each > 0 for each in rises)
         third = n // 3
-        early, middle, late = (sum(part) / len(part) for part in (values[:third], values[third:-third], values[-third:]))
+        early, middle, late = (
+            sum(part) / len(part) for part in (values[:third], values[third:-third], values[-third:])
+        )
         rise = values[-1] - values[0]
         if rise <= 0 or early <= 0 or up < (0.25 if few_jumps else 0.5) * len(rises) or up < 4:
             return None

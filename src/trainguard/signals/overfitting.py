@@ -237,7 +237,7 @@ def _loss_key(sample: Sample) -> str | None:
 
 
 def _evaluation_noise(losses: tuple[float, ...], at: int) -> float:
-    """The noise of the evaluations, as a standard deviation: what does not fit a fall to the minimum and a rise from it.
+    """The noise of the evaluations, as a standard deviation: what fits neither a fall to the minimum nor a rise from it.
 
     Of n differences of white noise half go the wrong way, with a mean square of twice the noise's. One that is as quiet
     as the seed of a shuffled evaluation is taken for granted.

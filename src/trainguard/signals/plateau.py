@@ -151,7 +151,11 @@ class Plateau(Signal[PlateauState]):
 
     def step(self, state: PlateauState, sample: Sample) -> tuple[PlateauState, tuple[Finding, ...]]:
         if sample.kind == "file":
-            return PlateauState(height=state.height, fallen=state.fallen, said_at=state.said_at), ()
+            # Another level. A model that has trained on a file before need not fall from where the next one begins.
+            fallen = state.fallen or state.course.count >= _LATEST
+            return PlateauState(height=state.height, fallen=fallen, said_at=state.said_at), ()
+        if sample.kind == "resume" and not state.course.count and (sample.finite("from_step") or 0) > 0:
+            return replace(state, fallen=True), ()
         loss = sample.finite("loss")
         if sample.kind != "metrics" or loss is None or same_step(state.last_step, sample):
             return state, ()
@@ -175,6 +179,8 @@ class Plateau(Signal[PlateauState]):
         height, high = at_height(state.height, self.run, sample)
         step = step_of(sample)
         changes: dict[str, Any] = {"height": height, "course": followed(state.course, loss)}
+        if not state.course.count and self._begins_late(sample):
+            changes["fallen"] = True
         if step is not None:
             changes["last_step"] = step
         if not high:
@@ -192,6 +198,13 @@ class Plateau(Signal[PlateauState]):
         if looks:
             changes["next_look"] = points + 1 + points // 12
         return replace(state, **changes), looks
+
+    def _begins_late(self, sample: Sample) -> bool:
+        """Whether the first point seen is not the run's: it goes on from a checkpoint, or the watcher came later."""
+        if self.run.declared.get("resume"):
+            return True
+        every, done, step = self.run.count("logging_steps"), share_done(self.run, sample), step_of(sample)
+        return every is not None and step is not None and done is not None and step > 2 * every and done > 0.1
 
     def _recovered(self, state: PlateauState) -> PlateauState:
         """Forgets that it was said once the loss has clearly come down from there."""
@@ -263,7 +276,9 @@ class Plateau(Signal[PlateauState]):
         # Where the planned length is not known: three times as long as now.
         length = len(state.high.values) / max(done, 0.05) if done is not None else 3 * len(state.high.values)
         room = max(self.threshold("slow_fall") * number, 2.5 * spread)
-        return (slope - 1.3 * error) * length < -room
+        # Token losses are means over many tokens, so that little noise hides a fall; classes and pairs are few.
+        doubt = 1.6 if number > 4 else 1.3
+        return (slope - doubt * error) * length < -room
 
     def _flat(self, state: PlateauState, sample: Sample) -> tuple[str, Severity, dict[str, Any]] | None:
         values = state.course.values

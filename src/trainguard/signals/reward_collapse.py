@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from msgspec.structs import replace
 
@@ -47,7 +48,7 @@ class RewardCollapse(Signal[RewardCollapseState]):
     nothing to learn from, and the run goes on at full cost.
 
     *What it is not*: a loss of 0.0, which GRPO has by construction while the reward moves; a dip that recovers; a
-    spread of 0 because everything is solved (`info`); a hard task with an all-zero group now and then.
+    hard task with an all-zero group now and then. A spread of 0 because everything is solved is `info` at first.
 
     *What to do*: go back to the checkpoint of the best reward; a lower `learning_rate`, a higher `beta`. With a spread
     of 0: more `num_generations`, a higher `temperature`, a reward function with steps between right and wrong.
@@ -135,13 +136,14 @@ class RewardCollapse(Signal[RewardCollapseState]):
         if state.flat < self._flat_points(state, reward) or state.flat_said == "warn":
             return state, ()
         latest = state.rewards[-state.flat :] or (0.0,)
-        solved = self._solved(state, latest)
+        # For some time that is a success; when it goes on and on, the rest of the run teaches nothing.
+        solved = self._solved(state, latest) and state.flat < 3 * self.threshold("zero_spread")
         severity = "info" if solved else "warn"
         if state.flat_said == severity:
             return state, ()
         level = f"{shown(median(latest))}" if reward is not None else "not logged"
         why = (
-            "every answer gets the highest reward so far, so that nothing is left to learn from these prompts"
+            "every answer gets the highest reward so far, and nothing is left to learn from these prompts"
             if solved
             else "all answers to a prompt get the same reward, so that every advantage is 0 and nothing is learnt"
         )
@@ -152,7 +154,7 @@ class RewardCollapse(Signal[RewardCollapseState]):
             fix="Take harder prompts, or end here"
             if solved
             else "Raise `num_generations` or `temperature`, take prompts that the model solves now and then, and check "
-            "that the reward function tells answers apart",
+            "that the reward function tells answers apart and the outputs are not all the same",
             evidence={
                 "zero_spread_points": state.flat,
                 "points_with_spread": state.spread_before,
@@ -165,13 +167,13 @@ class RewardCollapse(Signal[RewardCollapseState]):
         """How many points in a row without spread are no chance, from how often they came before."""
         least = self.threshold("zero_spread")
         seen = state.flat_before + state.spread_before
+        # Rewards of 0 are what a hard task gives before its first hit, other equal ones are not.
+        hard = reward is None or abs(reward) < _SAME
         if not seen:
-            # From the start on: a hard task may have no hit at first, a constant reward that is not 0 is none.
-            return 2 * least if reward is None or abs(reward) < _SAME else least
+            many_steps = (state.last_step or 0) >= 5 * state.flat
+            return least if not hard else least + 2 if many_steps else 3 * least
         frequent = min(0.95, (state.flat_before + 2) / (seen + 4))
-        # Rewards of 0 are what a hard task gives, other equal ones are not.
-        chance = 1e-4 if reward is None or abs(reward) < _SAME else 1e-3
-        return max(least, math.ceil(math.log(chance) / math.log(frequent)))
+        return max(2 * least if hard else least, math.ceil(math.log(1e-4 if hard else 1e-3) / math.log(frequent)))
 
     def _solved(self, state: RewardCollapseState, latest: tuple[float, ...]) -> bool:
         if not state.spread_before or state.start is None or state.best is None:
@@ -184,7 +186,7 @@ class RewardCollapse(Signal[RewardCollapseState]):
         best, start = state.best, state.start
         if best is None or start is None:
             return state, ()
-        spread = noise(state.rewards)
+        spread = _noise(state.rewards)
         rise = best - start
         # What there is to lose: the rise that the run has made where it is clear, else its level.
         whole, drop = (rise, 1.5 * self.threshold("drop")) if rise > 8 * spread else (abs(best), self.threshold("drop"))
@@ -225,6 +227,17 @@ class RewardCollapse(Signal[RewardCollapseState]):
             },
         )
         return replace(state, fell_said=True), (said,)
+
+
+def _noise(rewards: tuple[float, ...]) -> float:
+    """The noise from point to point. Not by medians alone: rewards that are mostly 0 have none by them.
+
+    The mean distance of two normal values is 2 / sqrt(pi) of their standard deviation.
+    """
+    if len(rewards) < 3:
+        return 0.0
+    moves = [abs(b - a) for a, b in pairwise(rewards)]
+    return max(noise(rewards), math.sqrt(math.pi) / 2 * math.fsum(moves) / len(moves))
 
 
 def _without_spread(sample: Sample) -> bool | None:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from trainguard.findings import Finding
-from trainguard.signals._schedules import (
-    CONSTANT,
-    PLANNED,
-    UNTOLD,
-    Schedule,
-    declared_schedule,
-    planned_steps,
-)
+from trainguard.signals._schedules import PLANNED, Schedule, declared_schedule, planned_steps
 from trainguard.signals.base import Signal, State, Threshold
 from trainguard.signals.samples import Run, Sample
 
@@ -121,7 +115,7 @@ class ScheduleSignal(Signal[ScheduleState]):
         ),
         Threshold(
             key="jump",
-            default=2,
+            default=1.5,
             unit="factor",
             about="change of the rate on a resume, where no schedule is declared",
             source="convention: one that was restored goes on within some per cent",
@@ -160,6 +154,8 @@ class ScheduleSignal(Signal[ScheduleState]):
         known = sample.step is not None or self._interval is not None
         band = self._band(state, step) if known else None
         state = _judged(state, rate, band, self._margin(state))
+        if band is not None and rate <= _ZERO and band[0] > self._least(state):
+            state = msgspec.structs.replace(state, inside=0)  # near 0 is not 0
         if state.said:
             calm = state.inside >= _CALM if band is not None else state.zeros == 0 and _moving(state)
             return (msgspec.structs.replace(state, said=False) if calm else state), ()
@@ -241,6 +237,10 @@ class ScheduleSignal(Signal[ScheduleState]):
     def _margin(self, state: ScheduleState) -> float:
         return self.threshold("margin") * (self._peak(state) or 0.0) + (_ROUNDED if _looks_rounded(state.rates) else 0)
 
+    def _least(self, state: ScheduleState) -> float:
+        """A rate that cannot be a 0 that was rounded on its way."""
+        return max(_ROUNDED, 0.005 * (self._peak(state) or 0.0))
+
     def _band(self, state: ScheduleState, step: int, *, slack: int | None = None) -> tuple[float, float] | None:
         """Least and largest rate that the declared schedule allows at this log; None where it does not tell."""
         schedule, planned, peak = self._schedule, state.planned, self._peak(state)
@@ -255,7 +255,9 @@ class ScheduleSignal(Signal[ScheduleState]):
         if warmup is not None:
             spans = (warmup, warmup)
         elif state.rising:
-            return 0.0, peak
+            # still in a warm-up of unknown length, which is the slowest where it takes the whole run
+            low = peak * max(0, step - 1 - slack) / planned if planned is not None and self._kind in PLANNED else 0.0
+            return min(low, peak), peak
         else:
             spans = state.ramp
         return schedule.band(step, planned=planned, warmup=spans, peak=peak, slack=slack)
@@ -268,11 +270,13 @@ class ScheduleSignal(Signal[ScheduleState]):
         if not state.zeros:
             return None
         planned, ever = state.planned, state.peak > _ZERO
+        if planned is not None and step > planned and not state.other_file:
+            return None  # beyond the plan there is no schedule
         many = int(self.threshold("zero_logs"))
         if band is not None:
-            sure = state.zeros >= (3 if ever else 4) and band[0] > max(_ROUNDED, 0.005 * (self._peak(state) or 0))
+            sure = state.zeros >= (3 if ever else 4) and band[0] > self._least(state)
         elif ever:
-            left = planned is not None and (step < 0.9 * planned or step > planned * _BEYOND) and not state.other_file
+            left = planned is not None and step < 0.9 * planned and not state.other_file
             sure = state.zeros >= (3 if left else many)
         else:
             warmup = self.run.count("warmup_steps") or 0
@@ -350,11 +354,12 @@ class ScheduleSignal(Signal[ScheduleState]):
         if before is None or before <= _ZERO or len(after) < 2 or len(after) > 6 or state.other_file:
             return None
         if len(after) == 2 and min(after) >= factor * before:
-            restarts = self._kind == "cosine_with_restarts" and max(after) <= 1.05 * state.peak
-            if restarts or self._kind == "greedy":
+            # a restart of the cosine's own comes at its end
+            may = self._kind == "cosine_with_restarts" or (not self._kind and before < 0.02 * state.peak)
+            if (may and max(after) <= 1.05 * self._seen_before(state)) or self._kind == "greedy":
                 return None
             shape, what = "resume", f"jumps from {before:.3g} to {rate:.3g}"
-        elif len(after) >= 3 and after[0] * factor <= before and all(a < b for a, b in zip(after, after[1:])):
+        elif len(after) >= 3 and after[0] * factor <= before and all(a < b for a, b in pairwise(after)):
             shape, what = "resume", f"warms up again from {after[0]:.3g}, it was {before:.3g} before"
         else:
             return None
@@ -363,6 +368,10 @@ class ScheduleSignal(Signal[ScheduleState]):
             "resume_from_checkpoint, so that the scheduler's state is restored and no new schedule begins"
         )
         return self._say(shape, message, sample, step, rate, state, None)
+
+    def _seen_before(self, state: ScheduleState) -> float:
+        """The largest rate among the logs before the resume that are still kept."""
+        return max(state.rates[: -len(state.rates_after)], default=0.0)
 
     def _too_large(self, state: ScheduleState, sample: Sample, step: int, rate: float) -> Finding | None:
         """Where no schedule is known: above what is declared, or far above a peak that was left behind."""
@@ -381,7 +390,7 @@ class ScheduleSignal(Signal[ScheduleState]):
             )
             return self._say("above", message, sample, step, rate, state, None)
         earlier = state.rates[: -len(rates)]
-        if len(earlier) < 5 or not state.fell or state.resumes or min(rates) < self.threshold("jump") * max(earlier):
+        if len(earlier) < 5 or not state.fell or state.resumes or min(rates) < 2 * max(earlier):
             return None
         message = (
             f"the learning rate jumps to {rate:.3g}, it was {max(earlier):.3g} at most before and had begun to fall: "
@@ -436,6 +445,3 @@ def _count(value: float | None, otherwise: int | None) -> int | None:
     if value is None or not math.isfinite(value) or value < 0:
         return otherwise
     return int(value)
-
-
-__all__ = ["CONSTANT", "UNTOLD", "ScheduleSignal", "ScheduleState"]

@@ -12,15 +12,17 @@ from trainguard.signals.samples import Run, Sample
 _WINDOW = 24
 # Points that are needed before a level is known. The first is left out: it holds compilation and warm caches.
 _LEVEL_POINTS = 5
+_CERTAIN_POINTS = 5
 # Points between two updates of the best level that the run has had.
 _LEVEL_EVERY = 8
 
 
 class SlowState(State, frozen=True, kw_only=True):
-    """`mark` is where the running interval began, `paused` seconds in it that were no training.
+    """`mark` is where the running interval began, `pause_from` when a pause in it did.
 
-    `steps_rate` and `tokens_rate` are the rates of healthy points (steps and tokens a second); `low` are the ratios of
-    the points in a row that were slow.
+    `rates` are those of healthy points, `best` the best level held for some points, by measure: steps a second, tokens
+    a second from num_tokens, from the length of completions, and as logged. `low` are the ratios of slow points in a
+    row.
     """
 
     step: int | None = None
@@ -28,14 +30,13 @@ class SlowState(State, frozen=True, kw_only=True):
     mark: float | None = None
     pause_from: float | None = None
     skip: bool = True
-    steps_rate: tuple[float, ...] = ()
-    tokens_rate: tuple[float, ...] = ()
-    best_steps: float = 0.0
-    best_tokens: float = 0.0
+    rates: dict[str, tuple[float, ...]] = msgspec.field(default_factory=dict)
+    best: dict[str, float] = msgspec.field(default_factory=dict)
     count: int = 0
     low: tuple[float, ...] = ()
     fine: int = 0
     since: int | None = None
+    since_t: float | None = None
     said: bool = False
 
 
@@ -79,6 +80,13 @@ class Slow(Signal[SlowState]):
             about="slow points in a row otherwise",
             source="measured: as `points`, one more for what is closer to the level",
         ),
+        Threshold(
+            key="lost_seconds",
+            default=10,
+            unit="seconds",
+            about="time lost to it so far, where there is a clock",
+            source="measured: tiny models on a shared CPU halve their pace for seconds at a time",
+        ),
     )
     state_type = SlowState
 
@@ -118,22 +126,22 @@ class Slow(Signal[SlowState]):
         before = state.step
         if step is None:
             step = before + (self._interval or 1) if before is not None else (self._interval or 1)
-        tokens = sample.finite("num_tokens")
+        tokens, length = sample.finite("num_tokens"), sample.finite("completion_length")
+        if length is None:
+            length = sample.finite("completions/mean_length")
         given = sample.finite("tokens_per_second")
-        steps_rate = tokens_rate = None
+        now: dict[str, float] = {}
         seconds = t - state.mark if t is not None and state.mark is not None else None
         gap = step - before if before is not None else 0
         if seconds is not None and seconds > 0 and gap > 0:
-            steps_rate = bounded(gap / seconds)
+            now["steps"] = bounded(gap / seconds)
             more = tokens - state.tokens if tokens is not None and state.tokens is not None else None
             if more is not None and more > 0:
-                tokens_rate = bounded(more / seconds)
-            length = sample.finite("completion_length") or sample.finite("completions/mean_length")
-            if tokens_rate is None and length is not None and length > 0:
-                tokens_rate = bounded(gap * length / seconds)
+                now["tokens"] = bounded(more / seconds)
+            if length is not None and length > 0:
+                now["completion tokens"] = bounded(gap * length / seconds)
         if given is not None and given >= 0:
-            tokens_rate = bounded(given)
-        duplicate = before is not None and step == before
+            now["logged tokens"] = bounded(given)
         went_back = before is not None and step < before
         tainted = state.skip or went_back or (before is not None and self._paused_within(before, step))
         following = msgspec.structs.replace(
@@ -143,88 +151,84 @@ class Slow(Signal[SlowState]):
             mark=t if t is not None else state.mark,
             skip=False,
         )
-        if duplicate or (steps_rate is None and tokens_rate is None):
+        if not now or tainted or step == before:
             return following, ()
-        if tainted:
-            return following, ()
-        return self._judge(following, sample, step, steps_rate, tokens_rate)
+        began = state.mark if seconds is not None else None
+        return self._judge(following, sample, step, now, began)
 
     def _paused_within(self, before: int, step: int) -> bool:
         """Whether a save or an evaluation came after the log at `before` and before that at `step`."""
         return any(before % each == 0 or before // each != (step - 1) // each for each in self._pauses)
 
     def _judge(
-        self, state: SlowState, sample: Sample, step: int, steps_rate: float | None, tokens_rate: float | None
+        self, state: SlowState, sample: Sample, step: int, now: dict[str, float], began: float | None
     ) -> tuple[SlowState, tuple[Finding, ...]]:
         share = self.threshold("share")
-        by_steps = _ratio(steps_rate, state.steps_rate, state.best_steps)
-        by_tokens = _ratio(tokens_rate, state.tokens_rate, state.best_tokens)
-        known = [each for each in (by_steps, by_tokens) if each is not None]
-        # the better of both: longer sequences make steps slower, shorter ones tokens
-        ratio = max(known) if known else None
-        slow = ratio is not None and ratio < share and _unusual(steps_rate, state.steps_rate)
-        slow = slow and _unusual(tokens_rate, state.tokens_rate)
-        if not slow:
-            return self._healthy(state, steps_rate, tokens_rate, ratio), ()
-        low = push(state.low, ratio or 0.0, 8)
-        since = state.since if state.low else step
-        state = msgspec.structs.replace(state, low=low, fine=0, since=since)
+        ratios = {
+            name: ratio
+            for name, rate in now.items()
+            if (ratio := _ratio(rate, state.rates.get(name, ()), state.best.get(name, 0.0))) is not None
+        }
+        # the best of all measures: longer sequences make steps slower, shorter ones tokens
+        ratio = max(ratios.values(), default=1.0)
+        if ratio >= share or not all(_unusual(rate, state.rates.get(name, ())) for name, rate in now.items()):
+            return self._healthy(state, now), ()
+        low = push(state.low, ratio, 8)
+        if not state.low:
+            state = msgspec.structs.replace(state, since=step, since_t=began)
+        state = msgspec.structs.replace(state, low=low, fine=0)
         needed = int(self.threshold("points" if max(low) < share / 2 else "more_points"))
         if state.said or len(low) < needed:
             return state, ()
-        return msgspec.structs.replace(state, said=True), (self._say(state, sample, steps_rate, tokens_rate),)
+        if state.since_t is not None and sample.t is not None:
+            lost = (sample.t - state.since_t) * (1 - median(low))
+            # of steps that take more than four times as long a tenth is enough: no neighbour does that for long
+            certain = len(low) >= _CERTAIN_POINTS and median(low) < share / 2
+            if lost < self.threshold("lost_seconds") * (0.1 if certain else 1.0):
+                return state, ()
+        name = max(ratios, key=ratios.__getitem__)
+        return msgspec.structs.replace(state, said=True), (self._say(state, sample, name, now[name], ratio),)
 
-    def _healthy(
-        self, state: SlowState, steps_rate: float | None, tokens_rate: float | None, ratio: float | None
-    ) -> SlowState:
-        fine = state.fine + 1
-        steps, tokens = state.steps_rate, state.tokens_rate
-        if steps_rate is not None:
-            steps = push(steps, steps_rate, _WINDOW)
-        if tokens_rate is not None:
-            tokens = push(tokens, tokens_rate, _WINDOW)
-        count, best_steps, best_tokens = state.count + 1, state.best_steps, state.best_tokens
+    def _healthy(self, state: SlowState, now: dict[str, float]) -> SlowState:
+        fine, count, best = state.fine + 1, state.count + 1, state.best
+        rates = {name: push(state.rates.get(name, ()), rate, _WINDOW) for name, rate in now.items()}
         if count % _LEVEL_EVERY == 0:
-            best_steps = max(best_steps, median(steps[-_LEVEL_EVERY:]) if len(steps) >= _LEVEL_EVERY else 0.0)
-            best_tokens = max(best_tokens, median(tokens[-_LEVEL_EVERY:]) if len(tokens) >= _LEVEL_EVERY else 0.0)
+            best = {
+                name: max(best.get(name, 0.0), median(window[-_LEVEL_EVERY:]))
+                for name, window in rates.items()
+                if len(window) >= _LEVEL_EVERY
+            }
         over = state.said and fine >= int(self.threshold("points"))
         return msgspec.structs.replace(
             state,
-            steps_rate=steps,
-            tokens_rate=tokens,
-            best_steps=best_steps,
-            best_tokens=best_tokens,
+            rates={**state.rates, **rates},
+            best={**state.best, **best},
             count=count,
-            low=() if fine >= 2 or not state.low else state.low,
+            # one good point among the slow ones does not end them
+            low=() if fine >= 2 else state.low,
             fine=fine,
             said=state.said and not over,
         )
 
-    def _say(
-        self, state: SlowState, sample: Sample, steps_rate: float | None, tokens_rate: float | None
-    ) -> Finding:
-        by_tokens = tokens_rate is not None and len(state.tokens_rate) >= _LEVEL_POINTS
-        unit = "tokens" if by_tokens else "steps"
-        rate = tokens_rate if by_tokens else steps_rate
-        level = median(state.tokens_rate if by_tokens else state.steps_rate)
-        share = (rate or 0.0) / level if level > 0 else 0.0
+    def _say(self, state: SlowState, sample: Sample, name: str, rate: float, ratio: float) -> Finding:
+        level = rate / ratio if ratio > 0 else median(state.rates.get(name, ()))
         return self.finding(
-            f"throughput has fallen to {rate or 0.0:.3g} {unit} a second, {share:.0%} of this run's {level:.3g}, for "
+            f"throughput has fallen to {rate:.3g} {name} a second, {ratio:.0%} of this run's {level:.3g}, for "
             f"{len(state.low)} logged points since step {state.since}: look for another process on the GPU, throttled "
             "clocks, starving data workers (dataloader_num_workers) or a slow disk",
             step=sample.step,
-            evidence={"rate": rate, "usual_rate": level, "unit": f"{unit}/s", "ratio": share, "since_step": state.since},
+            evidence={"measure": name, "rate": rate, "usual_rate": level, "ratio": ratio, "since_step": state.since},
         )
 
 
-def _ratio(rate: float | None, window: tuple[float, ...], best: float) -> float | None:
+def _ratio(rate: float, window: tuple[float, ...], best: float) -> float | None:
     """The rate over the run's own level: the usual one, or the best that it held for some points."""
-    if rate is None or len(window) < _LEVEL_POINTS:
+    if len(window) < _LEVEL_POINTS:
         return None
     level = max(median(window), best)
     return rate / level if level > 0 else None
 
 
-def _unusual(rate: float | None, window: tuple[float, ...]) -> bool:
+def _unusual(rate: float, window: tuple[float, ...]) -> bool:
     """Below nearly all that was healthy: noisy intervals have slow points of their own."""
-    return rate is None or len(window) < _LEVEL_POINTS or rate < quantile(window, 0.05)
+    return len(window) < _LEVEL_POINTS or rate < quantile(window, 0.05)

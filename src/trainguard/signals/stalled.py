@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from trainguard.findings import Finding
@@ -14,6 +16,14 @@ _WINDOW = 32
 _TICKS = 2
 # A pause that is over is said from this many times the limit on.
 _LONG_OVER = 4.0
+# Seconds that a step may take before anything is known of its pace.
+_SLOW_STEP = 30.0
+# Steps from log to log where that is not declared: TRL's default is 10 (trl 1.16, sft_config.py).
+_USUAL_INTERVAL = 10
+# TrainingArguments.save_steps where it is not set (transformers 5.23, training_args.py).
+_USUAL_SAVE = 500
+# A first evaluation or save may take as long as this many intervals of the run.
+_PAUSE_INTERVALS = 10.0
 
 
 class StalledState(State, frozen=True, kw_only=True):
@@ -33,6 +43,7 @@ class StalledState(State, frozen=True, kw_only=True):
     save: float = 0.0
     eval_every: int | None = None
     evaluated_at: int | None = None
+    epoch_turns: bool = False
     own_phase: bool = False
     phases_told: bool = False
     paused_since: float | None = None
@@ -78,10 +89,10 @@ class Stalled(Signal[StalledState]):
         ),
         Threshold(
             key="slowest_factor",
-            default=3,
+            default=4,
             unit="times the slowest interval",
             about="how much longer than the slowest interval between two logs so far",
-            source="measured: intervals of healthy runs vary by less than 3 from their slowest",
+            source="measured: intervals of healthy runs vary by less than 4 from their slowest",
         ),
         Threshold(
             key="pause_factor",
@@ -201,10 +212,9 @@ class Stalled(Signal[StalledState]):
         paces, gaps, save = state.paces, state.gaps, state.save
         if state.progress >= 1 and interval is not None and interval > 0:
             usual = max(paces) * gap if paces else 0.0
-            boundary = self._boundary(state)
-            if boundary and paces and interval > 3 * usual:
+            if paces and "save" in self._boundary(state):
                 save = max(save, interval)
-            else:
+            if not paces or interval <= 3 * usual or not self._boundary(state):
                 paces, gaps = push(paces, interval / gap, _WINDOW), push(gaps, gap, _WINDOW)
         return msgspec.structs.replace(
             state,
@@ -217,6 +227,7 @@ class Stalled(Signal[StalledState]):
             gaps=gaps,
             save=save,
             own_phase=False,
+            epoch_turns=_epoch_turns(sample.finite("epoch"), step, gap),
             ticks=0,
             said=False,
             ended=False,
@@ -224,15 +235,22 @@ class Stalled(Signal[StalledState]):
 
     # -- the verdict ----------------------------------------------------------------------------------------------
 
-    def _boundary(self, state: StalledState) -> bool:
-        """Whether an evaluation or a save may be going on after this step, as far as the plan tells."""
+    def _boundary(self, state: StalledState) -> tuple[str, ...]:
+        """What may be going on after this step as far as the plan tells: an evaluation, a save."""
         step = state.step
         if step is None:
-            return True
-        every = (self._every["eval"], self._every["save"], state.eval_every)
+            return ("evaluation", "save")
         # logs may lie up to one logging interval before the boundary that the run has reached since
-        ahead = int(max(state.gaps[-1:], default=1.0)) if state.gaps else (self._interval or 1)
-        return any(each is not None and (step % each == 0 or step % each + ahead > each) for each in every)
+        ahead = int(state.gaps[-1]) if state.gaps else (self._interval or 1)
+        plan = (
+            ("evaluation", self._every["eval"]),
+            ("evaluation", state.eval_every),
+            ("save", self._every["save"] or _USUAL_SAVE),
+        )
+        due = {kind for kind, each in plan if each is not None and (step % each == 0 or step % each + ahead > each)}
+        if state.epoch_turns:
+            due |= {"evaluation", "save"}
+        return tuple(sorted(due))
 
     def _limit(self, state: StalledState, phase: Phase) -> tuple[float, str] | None:
         """Seconds that nothing may be heard, and what is waited for. None: as long as it likes."""
@@ -245,29 +263,33 @@ class Stalled(Signal[StalledState]):
             return value("load_seconds"), "the load"
         if state.own_phase and phase in ("evaluate", "save"):
             longest = state.evaluation if phase == "evaluate" else state.save
-            return self._pause(longest), "the evaluation" if phase == "evaluate" else "the save"
-        if self._planned is not None and state.step is not None and state.step >= self._planned:
-            return value("final_seconds"), "the end of the run"
-        if state.progress == 0:
-            return value("load_seconds"), "the first step"
-        if not state.paces:
-            return value("load_seconds"), "the second log"
+            return self._pause(state, longest), "the evaluation" if phase == "evaluate" else "the save"
+        beyond = state.step - self._planned if self._planned is not None and state.step is not None else -1
+        if 0 <= beyond < max(state.gaps[-1:], default=1.0):
+            final = max(value("final_seconds"), self._pause(state, 0.0))
+            return final, "the end of the run"
+        if state.progress == 0 or not state.paces:
+            # how long a step takes is not known yet, and a log may stand for many
+            steps = self._interval or _USUAL_INTERVAL
+            return value("load_seconds") + _SLOW_STEP * steps, "the first steps"
         slowest = max(state.paces) * max(state.gaps)
         told = state.phases_told or any(self._every.values()) or state.eval_every is not None
         floor = value("floor_seconds") if told else value("unknown_floor_seconds")
         limit = floor + value("slowest_factor") * slowest
-        if not state.phases_told and self._boundary(state):
-            return max(limit, self._pause(max(state.evaluation, state.save))), "a step, an evaluation or a save"
+        due = () if state.phases_told else self._boundary(state)
+        if due:
+            known = {"evaluation": state.evaluation, "save": state.save}
+            pause = max(self._pause(state, known[kind]) for kind in due)
+            return max(limit, pause), f"a step or {' or '.join(due)}"
         return limit, "the next step"
 
-    def _pause(self, longest: float) -> float:
+    def _pause(self, state: StalledState, longest: float) -> float:
         if longest <= 0:
-            return self.threshold("pause_seconds")
+            slowest = max(state.paces) * max(state.gaps) if state.paces else 0.0
+            return self.threshold("pause_seconds") + _PAUSE_INTERVALS * slowest
         return self.threshold("unknown_floor_seconds") + self.threshold("pause_factor") * longest
 
-    def _tick(
-        self, state: StalledState, sample: Sample, now: float | None
-    ) -> tuple[StalledState, tuple[Finding, ...]]:
+    def _tick(self, state: StalledState, sample: Sample, now: float | None) -> tuple[StalledState, tuple[Finding, ...]]:
         if now is None or state.said or state.ended:
             return state, ()
         if state.alive_at is None:
@@ -312,3 +334,10 @@ class Stalled(Signal[StalledState]):
                 "phase": phase,
             },
         )
+
+
+def _epoch_turns(epoch: float | None, step: int | None, gap: float) -> bool:
+    """Whether an epoch ends before the next log: evaluations and saves may come with epochs."""
+    if epoch is None or not step or epoch <= 0 or epoch > 1e6:
+        return False
+    return math.ceil(epoch - 1e-4) - epoch < epoch / step * gap or epoch % 1 < 1e-4

@@ -10,11 +10,13 @@ from trainguard.signals._trend import Height, at_height, plain, same_step, share
 from trainguard.signals.base import Signal, State, Threshold
 from trainguard.signals.samples import Sample
 
-# In order: the accuracy of the evaluations is asked before that of the training batches (trl 1.16: `accuracy` of
-# reward models, `mean_token_accuracy` of sft and dpo, each with `eval_` on held-out data).
-_EVALUATED = ("eval_accuracy", "eval_exact_match", "eval_mean_token_accuracy", "eval_rewards/accuracies")
-_TRAINED = ("accuracy", "mean_token_accuracy")
-_PAIRS, _MARGINS = "rewards/accuracies", "rewards/margins"
+_EVALUATED = ("eval_accuracy", "eval_exact_match", "eval_rewards/accuracies", "eval_mean_token_accuracy")
+# trl 1.16: `mean_token_accuracy` of sft and dpo. Of a vocabulary, a model that knows nothing yet hits none for long.
+_TOKENS = "mean_token_accuracy"
+# Pairs in training: dpo and kto, reward models (trl 1.16, dpo_trainer.py, reward_trainer.py).
+_PAIRS = (("rewards/accuracies", "rewards/margins"), ("accuracy", "margin"))
+# With this loss in nats a token the likeliest token has a probability worth the name.
+_READS = 3.0
 _WINDOW = 40
 
 
@@ -33,7 +35,6 @@ class ZeroAccuracyState(State, frozen=True, kw_only=True):
     evaluated: Counted = Counted()
     evaluated_key: str | None = None
     trained: Counted = Counted()
-    trained_key: str | None = None
     pairs: tuple[float, ...] = ()
     margins: tuple[float, ...] = ()
     pairs_step: int | None = None
@@ -44,7 +45,8 @@ class ZeroAccuracy(Signal[ZeroAccuracyState]):
     """The accuracy is exactly 0 and stays there, or falls to it.
 
     *What it sees*: an accuracy of 0 over several evaluations, after enough of the run that something ought to be right;
-    one that was above 0 and is 0 now; an accuracy of 0 on the training batches over many logs; for DPO, accuracies of 0
+    one that was above 0 and is 0 now; no right token in training over many
+    logs, though the loss is low or there were some before; for DPO, accuracies of 0
     with margins below 0: the model prefers the rejected answers of every pair.
 
     *Why it costs you*: an accuracy of exactly 0 is hardly ever a weak model, which is right by chance now and then. It
@@ -88,8 +90,9 @@ class ZeroAccuracy(Signal[ZeroAccuracyState]):
             key="training_points",
             default=10,
             unit="logged points",
-            about="training logs of exactly 0 at full learning rate",
-            source="measured: a random tiny model with 32,000 tokens has its first right token within 10 logs",
+            about="training logs without one right token at full learning rate, where tokens were right before or the "
+            "loss is below 3 nats",
+            source="measured: tiny random models have none for 60 logs, at losses above 5",
         ),
         Threshold(
             key="pairs",
@@ -117,20 +120,32 @@ class ZeroAccuracy(Signal[ZeroAccuracyState]):
                 return state, (self._said(key, now, "evaluations", sample),)
         if not high:
             return state, ()
-        key = state.trained_key or _first(sample, _TRAINED)
-        value = sample.finite(key) if key else None
-        if key is not None and value is not None:
+        value = sample.finite(_TOKENS)
+        if value is not None:
             now = _counted(state.trained, sample, value)
-            state = replace(state, trained=now, trained_key=key)
-            enough = now.zeros >= self.threshold("training_points") and self._done(sample, now)
+            state = replace(state, trained=now)
+            enough = now.zeros >= self.threshold("training_points") and self._reads(now, sample)
             if enough and not now.said and not state.evaluated.said:
                 state = replace(state, trained=replace(now, said=True))
-                return state, (self._said(key, now, "logged points", sample),)
+                return state, (self._said(_TOKENS, now, "logged points", sample),)
         return self._pairs(state, sample)
+
+    def _reads(self, now: Counted, sample: Sample) -> bool:
+        """Whether some tokens ought to be right: the model reads its data, by its loss, or has hit tokens before."""
+        loss, norm = sample.value("loss"), sample.value("grad_norm")
+        if (loss is not None and loss != loss) or (norm is not None and norm != norm):
+            return False  # weights of NaN predict nothing, and RUN001 says so
+        low = loss is not None and 0 < loss < _READS and self.run.method in ("sft", "pretrain")
+        return low or (len(now.before) >= 5 and median(now.before[-10:]) >= 0.1)
 
     def _evaluations_say(self, now: Counted, key: str, sample: Sample) -> bool:
         if now.said or not now.zeros:
             return False
+        if key == "eval_mean_token_accuracy":
+            loss = sample.finite("eval_loss")
+            reads = loss is not None and loss < _READS and self.run.method in ("sft", "pretrain")
+            if not reads and not now.before:
+                return False
         if key == "eval_rewards/accuracies":
             margin = sample.finite("eval_rewards/margins")
             if margin is None or margin >= 0:  # alike, which RUN004 says, or not known
@@ -159,7 +174,8 @@ class ZeroAccuracy(Signal[ZeroAccuracyState]):
         )
 
     def _pairs(self, state: ZeroAccuracyState, sample: Sample) -> tuple[ZeroAccuracyState, tuple[Finding, ...]]:
-        value, margin = sample.finite(_PAIRS), sample.finite(_MARGINS)
+        name, margin_name = next((each for each in _PAIRS if sample.finite(each[0]) is not None), _PAIRS[0])
+        value, margin = sample.finite(name), sample.finite(margin_name)
         if value is None or margin is None or same_step(state.pairs_step, sample):
             return state, ()
         step = step_of(sample)
@@ -171,11 +187,11 @@ class ZeroAccuracy(Signal[ZeroAccuracyState]):
             return state, ()
         margin = median(state.margins)
         said = self.finding(
-            f"{_PAIRS} is 0 over {len(state.pairs)} logged points with margins of {shown(margin)}: the model comes to "
+            f"{name} is 0 over {len(state.pairs)} logged points with margins of {shown(margin)}: the model comes to "
             "prefer the rejected answer of every pair",
             step=state.pairs_step,
             fix="Check that the columns `chosen` and `rejected` are not exchanged in the data file",
-            evidence={"metric": _PAIRS, "zeros": len(state.pairs), "margin": plain(margin)},
+            evidence={"metric": name, "zeros": len(state.pairs), "margin": plain(margin)},
         )
         return replace(state, pairs_said=True), (said,)
 

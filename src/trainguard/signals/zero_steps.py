@@ -102,7 +102,9 @@ class ZeroSteps(Signal[ZeroStepsState]):
             return after, ()
         planned = self._planned
         if state.resumed and state.base > 0:
-            beyond = f", which is not below max_steps={planned}" if planned is not None and state.base >= planned else ""
+            beyond = (
+                f", which is not below max_steps={planned}" if planned is not None and state.base >= planned else ""
+            )
             message = (
                 f"the run resumed from step {state.base}{beyond} and ended with success without training a step: "
                 "give this data steps of its own (raise max_steps, or start from the weights without "

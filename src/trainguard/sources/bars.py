@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from trainguard.sources.base import Record
-from trainguard.sources.names import SUMMARY, is_number
+from trainguard.sources.names import SUMMARY, is_number, number
 
 # tqdm 4.67, std.py `format_meter`: `{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, ...`.
 # The Trainer's own bar has no description; tokenizing and loading have one.
@@ -27,6 +27,7 @@ class BarSteps:
         self._given_up = False
         self._held: list[Record] = []
         self._step = 0
+        self._own = False  # whether records tell their step themselves
 
     @staticmethod
     def is_bar(text: str) -> bool:
@@ -47,12 +48,15 @@ class BarSteps:
 
     def record(self, record: Record) -> Iterator[Record]:
         """The record, at once where it has a step or no bar can be trusted, else later."""
-        if self._given_up or is_number(record.get("step")):
+        step = number(record.get("step"))
+        if step is not None:
+            self._step, self._own = int(step), True
+        if self._given_up or self._own:
             yield from self.flush()
-            yield record
+            yield from self._at_last_step(record)
             return
         if _is_metrics(record) and any(_is_metrics(each) for each in self._held):
-            self._given_up, self.total = True, None
+            self._given_up, self.total, self._step = True, None, 0
             yield from self.flush()
             yield record
             return
@@ -64,10 +68,13 @@ class BarSteps:
         """The records that are held, without a step that nothing tells."""
         held, self._held = self._held, []
         for record in held:
-            # Evaluations and the summary belong to the step before them.
-            if not _is_metrics(record) and self._step and not self._given_up:
-                record["step"] = self._step
-            yield record
+            yield from self._at_last_step(record)
+
+    def _at_last_step(self, record: Record) -> Iterator[Record]:
+        """Evaluations and the summary belong to the step before them."""
+        if "step" not in record and not _is_metrics(record) and "event" not in record and self._step:
+            record["step"] = self._step
+        yield record
 
     def _release(self, step: int) -> Iterator[Record]:
         held, self._held = self._held, []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-Record: TypeAlias = dict[str, Any]
+from trainguard.sources.names import Record, is_number
+
+__all__ = ["KIND_WORDS", "Record", "Source", "SourceKind"]
 SourceKind: TypeAlias = Literal["trainer", "guarded", "trackio", "log", "tensorboard", "stdin"]
 
 # How a source is called where people read of it.
@@ -36,8 +38,10 @@ class Source(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.declared: dict[str, Any] = {}
+        self.declared: Record = {}
         self.ended = False
+        self.method: str | None = None  # where the place says how the model is trained
+        self.closed = False  # a stream whose writer is gone
         self.notes: list[str] = []
 
     @abstractmethod
@@ -55,6 +59,14 @@ class Source(ABC):
     def close(self) -> None:
         """Gives back what is open. Nothing is polled after it."""
         return
+
+    def noticed(self, record: Record) -> Record:
+        """The record; the Trainer's summary says that the run is over, a loss after it that another one began."""
+        if is_number(record.get("train_runtime")):
+            self.ended = True
+        elif "loss" in record:
+            self.ended = False
+        return record
 
     def note(self, text: str) -> None:
         if text not in self.notes:

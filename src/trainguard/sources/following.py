@@ -36,10 +36,13 @@ def follow(
         clerk.saw(record)
         yield record
     yield None
-    while not (source.ended and (until_end or source.kind == "stdin")):
+    came = 0
+    # A run that says that it is over may still write a last line: one more poll that brings nothing.
+    while not source.closed and not (source.ended and until_end and came == -1):
         source.wait(source.every_seconds)
         came = 0
         held: Record | None = None
+        before = source.ended
         for record in source.poll():
             if held is not None:
                 yield held
@@ -50,6 +53,8 @@ def follow(
             # The last of several is the one that came now; when the others did is not known.
             yield clerk.stamped(held)
             clerk.arrived(came)
+        elif before and source.ended:
+            came = -1
         elif (tick := clerk.tick()) is not None:
             yield tick
         yield None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trainguard.sources.base import Record, Source
+from trainguard.sources.declared import KEYS
 from trainguard.sources.files import Tail, is_inside
 from trainguard.sources.names import EVENTS as KNOWN_EVENTS
 from trainguard.sources.names import is_record, number, renamed
@@ -63,11 +64,13 @@ class GuardedRun(Source):
 
     def _event(self, line: dict[str, Any]) -> Iterator[Record]:
         event = line.get("event")
+        if event is not None and not isinstance(event, str):
+            return
         record: Record = {**line, "t": self._seconds(line.get("t"))}
         if record["t"] is None:
             del record["t"]
         if isinstance(line.get("declared"), dict):
-            self.declared.update(line["declared"])
+            self.declared.update({key: value for key, value in line["declared"].items() if key in KEYS})
         if event in _METRICS or event is None:
             inside = line.get("metrics") or line.get("record") or line.get("logs")
             values = renamed({**(inside if isinstance(inside, dict) else {}), **record})

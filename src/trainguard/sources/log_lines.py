@@ -18,7 +18,7 @@ from typing import Any
 
 from trainguard.sources.bars import BarSteps
 from trainguard.sources.base import Record, Source
-from trainguard.sources.declared import from_arguments
+from trainguard.sources.declared import KEYS, from_arguments
 from trainguard.sources.files import Tail
 from trainguard.sources.names import is_record, renamed
 
@@ -43,9 +43,14 @@ _OPENING = re.compile(r"\{\s*['\"]")
 
 
 class LineReader:
-    """Bytes of a log to records. Feed it blocks as they come; `flush` gives what it still holds."""
+    """Bytes of a log to records. Feed it blocks as they come; `flush` gives what it still holds.
 
-    def __init__(self) -> None:
+    What the log tells of the run's promises goes into `declared`, before the record that tells it.
+    """
+
+    def __init__(self, declared: dict[str, Any]) -> None:
+        self.declared = declared
+        self.method: str | None = None
         self._rest = b""
         self._dropping = False
         self._piece = ""  # a dict that was cut, and of how many lines it is
@@ -53,7 +58,6 @@ class LineReader:
         self._first: float | None = None
         self._latest = 0.0
         self._bars = BarSteps()
-        self.declared: dict[str, Any] = {}
         self.lines = 0
 
     def feed(self, block: bytes) -> Iterator[Record]:
@@ -128,6 +132,8 @@ class LineReader:
         record = renamed(found)
         if not is_record(record):
             self.declared.update(_arguments(found))
+            if isinstance(found.get("declared"), dict) and isinstance(found.get("method"), str):
+                self.method = found["method"]
             return
         planned = found.get("total_steps")
         if isinstance(planned, int) and not isinstance(planned, bool) and planned > 0:
@@ -203,7 +209,9 @@ def _value(text: str) -> int | float | None:
 
 
 def _arguments(found: dict[str, Any]) -> dict[str, Any]:
-    """What a printed configuration of a Trainer promises."""
+    """What a printed configuration of a Trainer promises, or the header of recorded metrics."""
+    if isinstance(found.get("declared"), dict):
+        return {key: value for key, value in found["declared"].items() if key in KEYS}
     if "lr_scheduler_type" in found and "per_device_train_batch_size" in found:
         return from_arguments(found)
     return {}
@@ -231,7 +239,7 @@ class LogFile(Source):
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(name)
         self._tail = Tail(path)
-        self._reader = LineReader()
+        self._reader = LineReader(self.declared)
         self._again = 0
         self._quiet = 0
 
@@ -242,14 +250,15 @@ class LogFile(Source):
             if self._tail.again != self._again:
                 self._again = self._tail.again
                 self._reader.restart()
-            yield from self._reader.feed(block)
-            self.declared.update(self._reader.declared)
+            for record in self._reader.feed(block):
+                self.method = self._reader.method
+                yield self.noticed(record)
+        self.method = self._reader.method
         self._quiet = 0 if came else self._quiet + 1
         if last:
-            yield from self._reader.flush()
+            yield from map(self.noticed, self._reader.flush())
         elif self._quiet > 1:
-            yield from self._reader.idle()
-        self.declared.update(self._reader.declared)
+            yield from map(self.noticed, self._reader.idle())
 
     def close(self) -> None:
         self._tail.close()

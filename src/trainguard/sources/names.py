@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from trainguard.sources.base import Record
+Record: TypeAlias = dict[str, Any]
 
 _PREFIXES = {"train/": "", "eval/": "eval_", "validation/": "eval_", "val/": "eval_", "valid/": "eval_"}
 # transformers 5.23 `TrackioCallback` and `WandbCallback` write `train/global_step`; TRL 1.16 writes
@@ -44,12 +44,16 @@ _MOST_KEYS = 500
 
 
 def renamed(record: Mapping[Any, Any]) -> Record:
-    """The record under the Trainer's names. A key that is there under its own name goes before an alias of it."""
+    """The record under the Trainer's names, numbers as such.
+
+    A key that is there under its own name goes before an alias of it.
+    """
     plain: Record = {}
     aliased: Record = {}
-    for key, value in record.items():
+    for key, given in record.items():
         if not isinstance(key, str) or not key or len(key) > _LONGEST_KEY or len(plain) + len(aliased) >= _MOST_KEYS:
             continue
+        value = _unprinted(given)
         name = key
         for prefix, instead in _PREFIXES.items():
             if key.startswith(prefix):
@@ -63,6 +67,16 @@ def renamed(record: Mapping[Any, Any]) -> Record:
         else:
             aliased.setdefault(name, value)
     return {**aliased, **plain}
+
+
+def _unprinted(value: object) -> object:
+    """The number that a text is: the Trainer prints its numbers as texts."""
+    if isinstance(value, str) and is_number(value):
+        try:
+            return int(value)
+        except ValueError:
+            return float(value)
+    return value
 
 
 def is_number(value: object) -> bool:

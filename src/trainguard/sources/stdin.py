@@ -26,13 +26,13 @@ class Stream(Source):
         super().__init__(name)
         self._descriptor = descriptor
         self._owned = owned
-        self._reader = LineReader()
+        self._reader = LineReader(self.declared)
         self._quiet = 0
 
     def poll(self, *, last: bool = False) -> Iterator[Record]:
         """The records that are there now; with `last`, all until the writer closes."""
         blocks = 0
-        while not self.ended and (last or blocks < _BLOCKS):
+        while not self.closed and (last or blocks < _BLOCKS):
             if not last and not self._readable(0.0):
                 break
             try:
@@ -44,16 +44,14 @@ class Stream(Source):
                 raise UsageError(f"{self.name}: cannot be read: {error.strerror or error}") from None
             blocks += 1
             if not block:
-                self.ended = True
+                self.ended = self.closed = True
                 break
             yield from self._reader.feed(block)
-            self.declared.update(self._reader.declared)
         self._quiet = 0 if blocks else self._quiet + 1
-        if last or self.ended:
+        if last or self.closed:
             yield from self._reader.flush()
         elif self._quiet > 1:
             yield from self._reader.idle()
-        self.declared.update(self._reader.declared)
 
     def wait(self, seconds: float) -> None:
         self._readable(seconds)

@@ -72,13 +72,13 @@ class EventFiles(Source):
         for file in sorted(self._files.values(), key=lambda each: each.path.name):
             for data in file.events():
                 came = True
-                yield from self._read(data)
+                yield from map(self.noticed, self._read(data))
             if file.damage is not None:
                 self.note(f"{file.path.name}: is damaged from byte {file.damage:,} on, and not read further")
         self._quiet = 0 if came else self._quiet + 1
         # The scalars of a step come one by one; silence completes them.
         if last or self._quiet > 0:
-            yield from self._open.take()
+            yield from map(self.noticed, self._open.take())
 
     def _look(self) -> None:
         paths = event_files(self._folder) if self._folder is not None else [self._path]

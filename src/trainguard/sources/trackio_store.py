@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import re
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any
 from trainguard.errors import UsageError
 from trainguard.sources.base import Record, Source
 from trainguard.sources.declared import from_arguments
-from trainguard.sources.names import is_number, renamed
+from trainguard.sources.names import is_number, number, renamed
 
 MISSING = 'a Trackio project needs the package trackio: pip install "trainguard[watch]"'
 SQLITE = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html, 1.3
+# After the last planned step an evaluation may still be written.
+_SETTLED_SECONDS = 60.0
 # What Trackio keeps of a name (trackio 0.43, utils.py `canonical_project_name`).
 _KEPT = re.compile(r"[A-Za-z0-9_-]")
 
@@ -66,6 +69,8 @@ class TrackioRun(Source):
         self._given = 0
         self._first: float | None = None
         self._latest = 0.0
+        self._newest = 0.0  # unix seconds of the newest row
+        self._done = False
         if not self._storage.get_project_db_path(project).exists():
             raise UsageError(no_project(project))
         self._choose()
@@ -78,13 +83,18 @@ class TrackioRun(Source):
         try:
             count = self._storage.get_log_count(self._project, self._run.name, run_id=self._run.id)
             if count <= self._given:
+                # TrackioCallback leaves the summary out (transformers 5.23), so that the plan has to tell.
+                self.ended = self._done and time.time() - self._newest > _SETTLED_SECONDS
                 return
             logs = self._storage.get_logs(self._project, self._run.name, run_id=self._run.id)
         except Exception as error:  # Trackio raises what sqlite3 and orjson raise
             raise UsageError(f"the Trackio project {self._project} cannot be read: {error}") from None
         new, self._given = logs[self._given :], len(logs)
         for log in new:
-            yield self._record(log)
+            record = self._record(log)
+            planned, step = self.declared.get("max_steps"), number(record.get("step"))
+            self._done = isinstance(planned, int) and step is not None and step >= planned
+            yield self.noticed(record)
 
     def _record(self, log: Mapping[str, Any]) -> Record:
         """A row under the Trainer's names. Trackio counts rows as `step`; the Trainer's own is `train/global_step`."""
@@ -102,6 +112,7 @@ class TrackioRun(Source):
             at = datetime.fromisoformat(timestamp).timestamp()
         except (ValueError, OverflowError, OSError):
             return None
+        self._newest = at
         if self._first is None:
             self._first = at
         elif at - self._first <= self._latest:

@@ -10,6 +10,7 @@ callback comes first in each hook, so that on_step_end knows whether there will 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import time
@@ -47,19 +48,19 @@ _DEADLINE_SECONDS = 25.0  # Kubernetes and Slurm kill 30 s after SIGTERM
 
 
 def _never_raises(hook: Hook) -> Hook:
-    """What fails inside trainguard must not end a run: it is logged once, and the hook does nothing from then on."""
+    """What fails inside trainguard must not end a run: it is logged, once. The hook is called again the next time,
+    because other processes may wait in it for this one."""
 
     @functools.wraps(hook)
     def guarded(self: GuardCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        if hook.__name__ in self._broken:
-            return control
         try:
             hook(self, args, state, control, **kwargs)
         except NotReadyError:
             raise
         except Exception:
+            if hook.__name__ not in self._broken:
+                logger.exception("GuardCallback.%s failed inside trainguard; the run goes on", hook.__name__)
             self._broken.add(hook.__name__)
-            logger.exception("GuardCallback.%s failed inside trainguard; the run goes on without it", hook.__name__)
         return control
 
     return cast(Hook, guarded)
@@ -140,7 +141,7 @@ class GuardCallback(TrainerCallback):
         self._broken.clear()
         self._begin(args, state, control, **kwargs)
         # A broken checkpoint that was resumed from is here too, whose code does not stop a run in flight.
-        blocks = self._decision.stops or any(
+        blocks = self._decision.wants_to_stop or any(
             finding.severity == "error" and finding.code not in self._actions for finding in self.findings
         )
         blocked, *_ = self._together.greatest([float(blocks)])
@@ -236,7 +237,7 @@ class GuardCallback(TrainerCallback):
     @_never_raises
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         step = int(state.global_step)
-        if control.should_save and not self._decision.poisoned:
+        if control.should_save:
             self._look(control, step)
             self._decide(control, step)
         self._decision.apply(control, save=False)
@@ -259,7 +260,7 @@ class GuardCallback(TrainerCallback):
         if self._checkpoints is not None:
             self._say_all(self._checkpoints.findings(), step)
         if self._together.alone:
-            self._decision.apply(control, save=True)
+            self._apply(control, step)
 
     @_never_raises
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
@@ -275,7 +276,7 @@ class GuardCallback(TrainerCallback):
                 self._say_all(self._record.feed({"step": step, **record_of(given)}), step)
         self._phase("train", step)
         if self._together.alone:
-            self._decision.apply(control, save=True)
+            self._apply(control, step)
 
     @_never_raises
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
@@ -358,7 +359,7 @@ class GuardCallback(TrainerCallback):
         decision = self._decision
         if self._signals is not None and self._signals.requested is not None and not decision.requested:
             decision.requested = True
-            decision.want("checkpoint_and_stop", f"{self._signals.requested} was received", step)
+            decision.want("checkpoint_and_stop", f"{self._signals.requested} was received")
         now = time.monotonic()
         seconds, self._step_began = now - self._step_began, now
         together = self._together
@@ -366,19 +367,27 @@ class GuardCallback(TrainerCallback):
             if not (control.should_save or control.should_evaluate or together.due(step)):
                 return
             *numbers, slowest = together.greatest([*decision.to_numbers(), seconds])
-            decision.from_numbers(numbers, step)
+            decision.settle_with(numbers)
             together.ask_again(step, slowest)
-        already = self.stopped
+        self._apply(control, step)
+
+    def _apply(self, control: Any, step: int) -> None:
+        """Tells the Trainer what was decided, at a place from which it goes on to save."""
+        decision = self._decision
+        if self._together.alone:
+            decision.settle()
         decision.apply(control, save=True)
-        if decision.stops and already is None:
+        if decision.stops and self.stopped is None:
             self.stopped = decision.why
             logger.warning("the run stops at step %d: %s", step, decision.why)
             if self._record is not None:
                 self._record.events.event("stop", step=step, action=decision.action, why=decision.why)
 
     def _say(self, finding: Finding, step: int) -> None:
+        if finding.step is None:
+            finding = dataclasses.replace(finding, step=step)
         self.findings.append(finding)
-        action = self._decision.consider(finding, step)
+        action = self._decision.consider(finding)
         level = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO}[finding.severity]
         logger.log(level, "%s %s", finding.code, finding.message)
         if self._record is not None:

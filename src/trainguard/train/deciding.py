@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainguard.facts.config.schema_blocks import Action
@@ -11,50 +11,67 @@ from trainguard.train.actions import ACTIONS, STOPPING, action_for, stronger
 
 
 class Decision:
-    """What is to be done with the loop. `why` is the finding or the wish that decided, `poisoned` says that the weights
-    hold NaN or infinities, so that nothing is saved any more. It only ever gets stronger."""
+    """What is to be done with the loop; it only ever gets stronger.
+
+    `action` and `why` are what this process wants, for a finding or because it was asked to stop (`requested`);
+    `poisoned` says that the weights hold NaN or infinities, so that nothing is saved any more. Only what was settled is
+    done: in a single process at once, in several what all have agreed on.
+    """
 
     def __init__(self, actions: Mapping[str, Action]) -> None:
         self._actions = actions
         self.action: Action = "log"
         self.why: str | None = None
-        self.step: int | None = None
         self.requested = False
         self.poisoned = False
+        self._settled: Action = "log"
+        self._settled_poisoned = False
 
-    def consider(self, finding: Finding, step: int) -> Action:
+    def consider(self, finding: Finding) -> Action:
         """The action for a finding, which is wanted from now on where it stops the run."""
         action = action_for(finding, self._actions)
         if action in STOPPING:
-            self.want(action, f"{finding.code} {finding.message}", step)
+            self.want(action, f"{finding.code} {finding.message}")
         return action
 
-    def want(self, action: Action, why: str, step: int) -> None:
+    def want(self, action: Action, why: str) -> None:
         if stronger(self.action, action) != self.action:
-            self.action, self.why, self.step = action, why, step
+            self.action, self.why = action, why
+
+    def settle(self) -> None:
+        """What is wanted is done from now on."""
+        self._settled, self._settled_poisoned = self.action, self.poisoned
 
     @property
-    def stops(self) -> bool:
+    def wants_to_stop(self) -> bool:
         return self.action in STOPPING
 
     @property
+    def stops(self) -> bool:
+        """Whether the run is to stop, settled."""
+        return self._settled in STOPPING
+
+    @property
     def keeps_weights(self) -> bool:
-        return not self.poisoned and self.action not in ("stop", "rollback")
+        """Whether the weights may be saved, settled."""
+        return not self._settled_poisoned and self._settled not in ("stop", "rollback")
 
     def to_numbers(self) -> list[float]:
         """For the other processes; the greatest of each number is what all do."""
         return [float(ACTIONS.index(self.action)), float(self.requested), float(self.poisoned)]
 
-    def from_numbers(self, numbers: list[float], step: int) -> None:
-        self.want(ACTIONS[int(numbers[0])], "another process decided it", step)
+    def settle_with(self, numbers: Sequence[float]) -> None:
+        """Settles what all processes have agreed on."""
+        self.want(ACTIONS[int(numbers[0])], "another process decided it")
         self.requested = self.requested or numbers[1] > 0
         self.poisoned = self.poisoned or numbers[2] > 0
+        self.settle()
 
     def apply(self, control: Any, *, save: bool) -> None:
-        """Tells the Trainer; `save` says that this is a place at which it can save."""
+        """Tells the Trainer what is settled; `save` says that this is a place from which it goes on to save."""
         if self.stops:
             control.should_training_stop = True
-            if self.action == "checkpoint_and_stop" and save and self.keeps_weights:
+            if self._settled == "checkpoint_and_stop" and save and self.keeps_weights:
                 control.should_save = True
         if not self.keeps_weights:
             control.should_save = False

@@ -92,7 +92,7 @@ def classify_exception(
 ) -> Finding:
     """The finding about an exception that ended a run: RUN010, RUN011, RUN013, RUN025, else RUN022.
 
-    `phase` is what the run was doing, `kept` the last checkpoint that verifies, `output_dir` where the run writes, whose
+    `phase` is what the run was doing, `kept` the last checkpoint that verifies, `output_dir` where it writes, whose
     disk is looked at. Never raises.
     """
     for each in chain(error):
@@ -242,7 +242,10 @@ def keep(error: BaseException, output_dir: Path, finding: Finding) -> Path | Non
 def _is_disk_full(error: BaseException, output_dir: Path | None) -> bool:
     named = (each.filename for each in chain(error) if isinstance(each, OSError))
     place = next((Path(each) for each in named if isinstance(each, str)), output_dir)
-    return is_disk_full(error, place if place is not None else Path.cwd())
+    try:
+        return is_disk_full(error, place if place is not None else Path.cwd())
+    except Exception:  # an exception whose words cannot be read, or a place that cannot be looked at
+        return False
 
 
 def _words(error: BaseException) -> str:

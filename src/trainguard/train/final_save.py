@@ -1,4 +1,4 @@
-"""The trained model in `output_dir/final`: written aside, synced, listed in a manifest, and only then given its name."""
+"""The trained model in `output_dir/final`: written aside, synced, listed in a manifest, and only then renamed."""
 
 from __future__ import annotations
 

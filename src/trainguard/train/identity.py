@@ -34,7 +34,7 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a run trains on and how: the files, the ids of data on the hub, a hash over all, and the fields that matter."""
+    """What a run trains on and how: files, ids of data on the hub, a hash over all, and the fields that matter."""
 
     files: tuple[DataFile, ...]
     names: tuple[str, ...]

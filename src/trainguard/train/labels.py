@@ -32,7 +32,8 @@ _MASKS = ("labels", "completion_mask")
 
 def label_findings(dataloader: Any, args: Any, processing_class: Any = None) -> Iterator[Finding]:
     """All labels masked, or the end of the texts masked because it is the padding token too, or padding counted."""
-    rows = [row for batch in sampled_batches(dataloader) for row in _rows(batch)]
+    width = getattr(args, "per_device_train_batch_size", None)
+    rows = [row for batch in sampled_batches(dataloader, width) for row in _rows(batch)]
     if len(rows) < min(_ROWS_FOR_VERDICT, _length(getattr(dataloader, "dataset", None))) or not rows:
         return
     counted = sum(row.counted for row in rows)
@@ -135,10 +136,11 @@ def _ends_with(row: Row, token: int) -> bool:
     return bool(text.numel() and int(text[-1]) == token)
 
 
-def sampled_batches(dataloader: Any) -> Iterator[Any]:
+def sampled_batches(dataloader: Any, width: Any = None) -> Iterator[Any]:
     """A few batches from all over the data, made beside the run's iterator; nothing where the data can be read once.
 
-    Read are data sets of which reading changes nothing: those of `datasets`, and lists. At most two seconds.
+    Read are data sets of which reading changes nothing: those of `datasets`, and lists. `width` is the batch size. At
+    most two seconds.
     """
     dataset, collate = getattr(dataloader, "dataset", None), getattr(dataloader, "collate_fn", None)
     if collate is None or not _readable(dataset) or dataset is None:
@@ -146,7 +148,7 @@ def sampled_batches(dataloader: Any) -> Iterator[Any]:
     count = len(dataset)
     if count == 0:
         return
-    width = min(_BATCH_ROWS, max(1, getattr(dataloader, "batch_size", None) or 1), count)
+    width = min(_BATCH_ROWS, max(1, width if isinstance(width, int) else 1), count)
     starts = sorted({index * (count - width) // max(1, _BATCHES - 1) for index in range(_BATCHES)})
     until = time.monotonic() + _SECONDS
     with random_numbers_kept():

@@ -159,6 +159,10 @@ class LabelCount:
         count = (labels != IGNORED).sum().float().reshape(1)
         self._sum = count if self._sum is None else self._sum + count
 
+    def none_so_far(self) -> bool:
+        """Whether all labels up to now were masked. Waits for the device."""
+        return self._sum is not None and float(self._sum.item()) == 0
+
     def result(self) -> float | None:
         """How many were not masked, once enough batches were seen and the count has arrived."""
         if self._seen < _LABEL_BATCHES or self._sum is None:

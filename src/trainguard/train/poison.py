@@ -38,6 +38,9 @@ class Poison:
         watch.nonfinite.clear()
         if suspicion is None or (self._scaled and not suspicion.loss):
             return None
+        # Without a label the mean over none of them is NaN, and a few batches later that is said as what it is.
+        if watch.labels is not None and watch.labels.none_so_far():
+            return None
         self._times += 1
         if self._scaled or self._times not in (1, _TIMES):
             return None

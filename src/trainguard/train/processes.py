@@ -26,8 +26,8 @@ def agreed(value: Any) -> Any:
         return value
     from datetime import timedelta
 
-    from accelerate import PartialState
-    from accelerate.utils import broadcast_object_list
+    from accelerate import PartialState  # type: ignore[import-untyped]
+    from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 
     PartialState(timeout=timedelta(hours=6))
     (answer,) = broadcast_object_list([value])

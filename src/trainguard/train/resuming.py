@@ -69,6 +69,19 @@ def settle(output_dir: Path, lock: RunLock) -> Settled:
     return done
 
 
+def settle_for_resume(output_dir: Path) -> Settled:
+    """`settle` for a callback, when a Trainer has been made (`on_init_end`) and has not chosen its checkpoint yet.
+
+    After it the Trainer's own choice, the highest number, is the newest one that verifies, or one of which nobody can
+    tell. The folder is not kept locked.
+    """
+    lock = RunLock(output_dir)
+    try:
+        return settle(output_dir, lock)
+    finally:
+        lock.release()
+
+
 def broken_and_newer(output_dir: Path) -> list[Checkpoint]:
     """The checkpoints that a Trainer would rather take than the newest verified one, and that are broken."""
     found: list[Checkpoint] = []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from trainguard.errors import TrainguardError, UsageError
+from trainguard.errors import UsageError
 from trainguard.findings import EXIT_CLEAN, EXIT_FINDINGS, Finding
 from trainguard.signals.codes import run_finding
 from trainguard.signals.samples import Phase
@@ -18,20 +18,20 @@ from trainguard.train.actions import NotReadyError
 from trainguard.train.events import EVENTS, FOLDER, EventLog
 from trainguard.train.failures import classify_exception, keep
 from trainguard.train.final_save import FINAL, is_final, save_final
-from trainguard.train.heartbeat import HEARTBEAT, Heartbeat
+from trainguard.train.heartbeat import HEARTBEAT, Heartbeat, read_heartbeats
 from trainguard.train.identity import Identity
 from trainguard.train.lineage import Continuation, Start, described_run
 from trainguard.train.model_card import model_card
-from trainguard.train.preparing import Prepared, newest_verified, set_aside, start_of
+from trainguard.train.preparing import Prepared, newest_verified, set_aside
 from trainguard.train.resuming import settle
 from trainguard.train.run_lock import RunLock
+from trainguard.train.space import DiskFullError
+from trainguard.train.stopping import EXIT_STOPPED
 
 if TYPE_CHECKING:
-    from trainguard.train.callback import GuardCallback
+    from trainguard.train.file_guard import FileGuard
     from trainguard.train.telling import Tell
     from trainguard.train.trainer import GuardedSFTTrainer
-
-EXIT_STOPPED = 75  # sysexits(3) EX_TEMPFAIL, as `stopping` has it
 
 
 @dataclass(slots=True)
@@ -46,14 +46,16 @@ class _Session:
     events: EventLog
     keep_moments: bool
     trainer: GuardedSFTTrainer | None = None
-    guard: GuardCallback | None = None
+    guard: FileGuard | None = None
     planned: int = 0
+    doing: Phase = "load"
 
     @property
     def output_dir(self) -> Path:
         return self.prepared.material.output_dir
 
     def phase(self, phase: Phase, words: str) -> None:
+        self.doing = phase
         self.heart.beat(phase)
         self.tell("phase", name=phase, words=words)
 
@@ -88,13 +90,8 @@ def settle_folder(prepared: Prepared, tell: Tell) -> RunLock:
     return lock
 
 
-def choose(prepared: Prepared, identity: Identity) -> Start:
-    """Where the run begins. Raises UsageError."""
-    return start_of(prepared, identity)
-
-
 def train(prepared: Prepared, identity: Identity, start: Start, tell: Tell, *, keep_moments: bool = False) -> int:
-    """Trains what was prepared, from `start` on; the exit code. Raises UsageError for what is wrong with the request."""
+    """Trains what was prepared, from `start` on; the exit code. Raises UsageError for what cannot be asked for."""
     own = prepared.material.output_dir / FOLDER
     speaks = processes.rank() == 0
     session = _Session(
@@ -110,6 +107,8 @@ def train(prepared: Prepared, identity: Identity, start: Start, tell: Tell, *, k
         return _train(session)
     except (UsageError, KeyboardInterrupt):
         raise
+    except DiskFullError as error:
+        return _end(session, EXIT_FINDINGS, [error.finding])
     except NotReadyError as error:
         return _end(session, EXIT_FINDINGS, [each for each in error.findings if each.severity == "error"])
     except Exception as error:
@@ -122,7 +121,7 @@ def train(prepared: Prepared, identity: Identity, start: Start, tell: Tell, *, k
 
 def _train(session: _Session) -> int:
     trainer, guard = _build(session)
-    start, tell = session.start, session.tell
+    start = session.start
     if start.kind == "complete":
         return _complete(session, trainer)
     if session.planned <= 0:
@@ -130,13 +129,16 @@ def _train(session: _Session) -> int:
         return _end(session, EXIT_FINDINGS, [run_finding("RUN015", f"{words}; look at max_length and at the data")])
     trainer.checkpoint_run = session.manifest()
     trainer.checkpoint_base = _base_folder(session.prepared)
+    session.doing = "train"
     session.heart.beat("train", step=start.step)
     trainer.train(str(start.checkpoint) if start.kind == "resume" else None)
     said = [each for each in guard.findings if each.severity == "error"]
     if guard.exit_code == EXIT_STOPPED:
         kept = newest_verified(session.output_dir)
         name = kept.name if kept is not None else "no checkpoint"
-        return _end(session, EXIT_STOPPED, [], f"stopped on request: {name} stands, and the same command goes on from it")
+        return _end(
+            session, EXIT_STOPPED, [], f"stopped on request: {name} stands, and the same command goes on from it"
+        )
     if guard.stopped is not None:
         return _end(session, EXIT_FINDINGS, [], f"stopped: {guard.stopped}")
     early = _ended_early(trainer, session.planned, said)
@@ -146,27 +148,29 @@ def _train(session: _Session) -> int:
     return _end(session, EXIT_FINDINGS if said else EXIT_CLEAN, [])
 
 
-def _build(session: _Session) -> tuple[GuardedSFTTrainer, GuardCallback]:
+def _build(session: _Session) -> tuple[GuardedSFTTrainer, FileGuard]:
     """Tokenizer, data, model and trainer, each under its phase."""
     material, run, start = session.prepared.material, session.prepared.material.run, session.start
     session.phase("load", "loading torch and the training libraries")
-    import torch
     from transformers import PrinterCallback, set_seed
     from trl.data_utils import is_conversational, is_conversational_from_value
 
     from trainguard.train import setup
     from trainguard.train.arguments import check_method, precision_of, sft_arguments
-    from trainguard.train.callback import GuardCallback
+    from trainguard.train.file_guard import FileGuard
     from trainguard.train.telling import TellingCallback
     from trainguard.train.trainer import GuardedSFTTrainer
 
     device = setup.this_device()
+    setup.quieten()
     precision = precision_of(run, device)
     check_method(run, device)
     set_seed(run.seed)
     named, folder = material.config.named, _folder(material.config.path)
     base = _place(named.base_model, run.base_model or "")
-    tokenizer = setup.load_tokenizer(run, _place(named.tokenizer, run.tokenizer or "") if run.tokenizer else base, folder)
+    tokenizer = setup.load_tokenizer(
+        run, _place(named.tokenizer, run.tokenizer or "") if run.tokenizer else base, folder
+    )
     session.phase("load", "loading the data")
     rows = setup.load_data(named.data)
     evaluated = run.eval.data is not None and run.eval.strategy != "no"
@@ -189,14 +193,22 @@ def _build(session: _Session) -> tuple[GuardedSFTTrainer, GuardCallback]:
     session.phase("load", f"loading {base} ({run.method}, {precision}, on {device.name})")
     model = setup.load_model(run, base, precision)
     session.phase("tokenize", f"tokenizing {len(rows):,} examples")
-    guard = session.guard = GuardCallback(
+    continuation = Continuation(
+        step_before=start.step_before,
+        weights=start.checkpoint if start.kind == "next" else None,
+        moments=session.keep_moments,
+        schedule=run.queue.schedule,
+    )
+    guard = session.guard = FileGuard(
+        continuation=continuation,
+        file_name=", ".join(each.name for each in session.identity.files) or ", ".join(session.identity.names),
         actions=dict(run.guard.actions),
         thresholds=dict(run.guard.thresholds),
         alerts=run.alerts,
         prompts=folder / run.eval.prompts if run.eval.prompts is not None else None,
-        verify_checkpoints=False,
         keep=run.save.keep,
         stop_deadline_seconds=run.guard.stop_deadline_seconds,
+        exit_on_request=False,
         on_finding=lambda finding: session.tell("finding", finding=finding),
     )
     trainer = session.trainer = GuardedSFTTrainer(
@@ -207,23 +219,17 @@ def _build(session: _Session) -> tuple[GuardedSFTTrainer, GuardCallback]:
         processing_class=tokenizer,
         peft_config=setup.adapter(run),
         callbacks=[guard, TellingCallback(session.tell, step_before=start.step_before)],
-        continuation=Continuation(
-            step_before=start.step_before,
-            weights=start.checkpoint if start.kind == "next" else None,
-            moments=session.keep_moments,
-            schedule=run.queue.schedule,
-        ),
+        continuation=continuation,
     )
     trainer.remove_callback(PrinterCallback)
     session.planned = trainer.planned_steps()
-    dropped = len(rows) - len(trainer.train_dataset)
+    dropped = len(rows) - len(cast(Sized, trainer.train_dataset))
     if dropped > 0 and not run.packing:
         session.tell(
             "note",
             words=f"{dropped:,} of {len(rows):,} examples have nothing left to learn within max_length "
             f"{run.max_length:,}, and are left out",
         )
-    del torch
     return trainer, guard
 
 
@@ -264,7 +270,7 @@ def _save_result(session: _Session, trainer: GuardedSFTTrainer) -> None:
     sharded = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
     if not trainer.args.should_save and not sharded:
         return
-    run, material = session.prepared.material.run, session.prepared.material
+    run = session.prepared.material.run
 
     def write(folder: Path) -> None:
         trainer.save_model(str(folder), _internal_call=True)
@@ -290,13 +296,12 @@ def _save_result(session: _Session, trainer: GuardedSFTTrainer) -> None:
     )
     session.tell("saved", path=str(path), step=step)
     session.events.event("save", step=step, path=str(path), final=True)
-    del material
 
 
 def _failed(session: _Session, error: Exception) -> int:
     """Says what an exception means, and where its traceback is."""
     run = session.prepared.material.run
-    trainer, phase = session.trainer, session.guard_phase()
+    trainer, phase = session.trainer, _phase_of(session)
     kept = newest_verified(session.output_dir)
     finding = classify_exception(
         error,
@@ -310,6 +315,14 @@ def _failed(session: _Session, error: Exception) -> int:
     path = keep(error, session.output_dir, finding)
     words = f"the traceback is in {path}" if path is not None else ""
     return _end(session, EXIT_FINDINGS, [finding], words)
+
+
+def _phase_of(session: _Session) -> Phase:
+    """What the run was doing: while it trains, the guard's heartbeats know."""
+    if session.doing != "train":
+        return session.doing
+    beats = read_heartbeats(session.heart.path)
+    return beats[-1].phase if beats and beats[-1].pid == os.getpid() else session.doing
 
 
 def _end(session: _Session, code: int, findings: list[Finding], words: str = "") -> int:
@@ -339,7 +352,15 @@ def _base_folder(prepared: Prepared) -> Path | None:
 
 
 def _last_metrics(history: list[dict[str, Any]]) -> Mapping[str, Any]:
-    wanted = ("train_loss", "train_runtime", "loss", "mean_token_accuracy", "num_tokens", "eval_loss", "eval_mean_token_accuracy")
+    wanted = (
+        "train_loss",
+        "train_runtime",
+        "loss",
+        "mean_token_accuracy",
+        "num_tokens",
+        "eval_loss",
+        "eval_mean_token_accuracy",
+    )
     found: dict[str, Any] = {}
     for line in history:
         found.update({key: value for key, value in line.items() if key in wanted})
@@ -365,7 +386,4 @@ def require_libraries() -> None:
     needed = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise UsageError(f'training needs {", ".join(missing)}, which {"is" if len(missing) == 1 else "are"} not installed: pip install "trainguard[train]"')
-
-
-__all__ = ["EXIT_STOPPED", "TrainguardError", "choose", "is_done", "require_libraries", "settle_folder", "train"]
+        raise UsageError(f'training needs {", ".join(missing)}, not installed here: pip install "trainguard[train]"')

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,18 @@ def this_device() -> Device:
         bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
         mps=not cuda and torch.backends.mps.is_available(),
     )
+
+
+def quieten() -> None:
+    """Bars of the libraries on a terminal alone, and none for each file of a checkpoint: they would go through ours."""
+    from datasets import disable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
+
+    # What the libraries warn each other of is nothing that whoever runs them could change.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft|accelerate)\.")
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    if not sys.stderr.isatty():
+        disable_progress_bars()
 
 
 # -- tokenizer and chat template -----------------------------------------------
@@ -224,6 +238,9 @@ def make_arguments(arguments: dict[str, Any]) -> SFTConfig:
     from trl.trainer.sft_config import SFTConfig
 
     known = inspect.signature(SFTConfig).parameters
+    if "activation_checkpointing" in known:  # transformers 5.23 warns of the older name
+        names = {f"gradient{rest}": f"activation{rest}" for rest in ("_checkpointing", "_checkpointing_kwargs")}
+        arguments = {names.get(name, name): value for name, value in arguments.items()}
     for name in arguments:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)

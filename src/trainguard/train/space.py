@@ -145,11 +145,11 @@ def is_disk_full(error: BaseException, path: Path, *, needed_bytes: int = 0) -> 
     ENOSPC and EDQUOT say so themselves (a quota is full while the file system is not). Of a write that failed without
     such an errno the file system is asked.
     """
-    if not is_write_failure(error):
-        return False
     number = errno_of(error)
     if number is not None:
         return number in _FULL_ERRNOS
+    if not is_write_failure(error):
+        return False
     left = room(path)
     return left is not None and (left.full or left.free_bytes < needed_bytes)
 

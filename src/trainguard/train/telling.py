@@ -1,5 +1,7 @@
 """What a run tells whoever started it: events by name, with plain values. The verb prints them."""
 
+# ruff: noqa: ARG002 - all hooks get the same arguments
+
 from __future__ import annotations
 
 import time

@@ -60,6 +60,9 @@ class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
         output: TrainOutput = super().train(resume_from_checkpoint, *args, **kwargs)
         return output
 
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: TRL writes one into output_dir at each save, in place. The result gets one of its own."""
+
     def _init_training_state(
         self,
         max_steps: int,

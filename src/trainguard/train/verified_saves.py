@@ -184,6 +184,17 @@ class VerifiedSaves(_Trainer):
         if self.args.should_save:
             self.state.save_to_json(str(place.staged / _STATE))
 
+    def _load_best_model(self) -> None:
+        """The best one may be the last, which may be without its name yet."""
+        self.keeper.wait()
+        self._barrier()
+        super()._load_best_model()
+
+    def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
+        """The end of a run as transformers 5 has it; `on_train_end` comes at the end of it."""
+        self.keeper.wait()
+        return super()._finalize_training(*args, **kwargs)  # type: ignore[no-untyped-call]
+
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Uploading runs in the background and reads the folder, so it begins when that has its name."""
         if self._place is not None:

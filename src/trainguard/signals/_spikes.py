@@ -1,0 +1,75 @@
+"""What a spike is: how far above the level and the noise of a window values in a row have to be. For RUN003."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from trainguard.signals._robust import mad, median, noise, trend_z
+
+# A spike: so many points in a row, each above the level by so many scales, so many standard deviations of the noise,
+# and so many times the highest excursion of the window. The shorter, the higher.
+# measured on seeded curves with normal, heavy-tailed, skewed and drifting noise of 1 to 60 % a point.
+SPIKES = (
+    (1, 2.0, 18.0, 3.0),
+    (2, 0.8, 6.0, 2.0),
+    (2, 0.4, 10.0, 2.0),
+    (3, 0.5, 4.0, 1.3),
+    (3, 0.3, 8.0, 1.5),
+    (5, 0.35, 3.0, 1.0),
+)
+# A rise: this many points in a row so far above, and rising among themselves.
+RISE = (5, 0.12, 6.0, 1.0)
+
+
+class Bar(NamedTuple):
+    """What a value is held against: level, scale and noise of the window, and its highest excursion."""
+
+    level: float
+    scale: float
+    spread: float
+    excursion: float
+    floor: float  # what a value has to be above in any case; minus infinity where there is none
+    factor: float = 1.0  # the user's
+
+    def is_above(self, value: float, scales: float, deviations: float, excursions: float) -> bool:
+        """Whether a value is above the level by so many scales, noises and excursions."""
+        height = max(self.factor * max(scales * self.scale, deviations * self.spread), excursions * self.excursion)
+        return value - self.level > height and value > self.floor
+
+    def may_become(self, value: float) -> bool:
+        """Whether a value is high enough to be part of a long spike, or of a rise."""
+        return self.is_above(value, *RISE[1:]) or self.is_above(value, *SPIKES[-1][1:])
+
+    def is_spike(self, raised: tuple[float, ...], *, least: int) -> bool:
+        """Whether values in a row, at least `least` of them, are a spike."""
+        return any(
+            len(raised) >= length >= least and self.is_above(min(raised[-length:]), scales, deviations, excursions)
+            for length, scales, deviations, excursions in SPIKES
+        )
+
+    def is_rise(self, raised: tuple[float, ...]) -> bool:
+        """Whether values in a row are above the level, and rise among themselves."""
+        length, *far = RISE
+        last = raised[-length:]
+        return (
+            len(last) == length
+            and last[-1] - last[0] > 3 * self.spread
+            and trend_z(last) > 1.5
+            and self.is_above(min(last), far[0], far[1], far[2])
+        )
+
+
+def spread_of(values: tuple[float, ...], level: float) -> float:
+    """The noise: from point to point, or around the level where it wanders; at least 1 % of the level."""
+    return max(noise(values), mad(values, level), 0.01 * abs(level))
+
+
+def level_of(values: tuple[float, ...]) -> tuple[float, float, float]:
+    """Level, noise and highest excursion above the level of a window; a fall within it counts for none of them."""
+    half = len(values) // 2
+    before, now = median(values[:half]), median(values[half:])
+    slope = min((now - before) / (len(values) - half), 0.0)
+    middle = half + (len(values) - half - 1) / 2
+    flat = [value - slope * (i - middle) for i, value in enumerate(values)] if slope else values
+    level = median(flat)
+    return level, spread_of(tuple(flat), level), max(flat) - level
