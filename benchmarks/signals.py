@@ -167,7 +167,7 @@ TRAINPROOF = {
 ADAPTER = """
 import json, sys
 from trainproof.epoch import check_records
-NAMES = {"loss": "loss", "eval_loss": "eval_loss", "learning_rate": "lr", "step": "step", "grad_norm": "grad_norm", "t": "time"}
+NAMES = {name: name for name in ("loss", "eval_loss", "step", "grad_norm")} | {"learning_rate": "lr", "t": "time"}
 for line in sys.stdin:
     rows, losses, known, found, last, before = [], 0, set(), [], None, None
     records = json.loads(line)
@@ -229,7 +229,10 @@ def translated(trace: Trace, alarms: list[Alarm]) -> list[Said]:
 
 def ours(trace: Trace) -> Score:
     header = trace.header
-    return score(trace, heard(lambda records: watch_metrics(records, method=header["method"], declared=header["declared"]), trace))
+    return score(
+        trace,
+        heard(lambda records: watch_metrics(records, method=header["method"], declared=header["declared"]), trace),
+    )
 
 
 def table(columns: Mapping[str, Summary | None]) -> str:
@@ -239,10 +242,22 @@ def table(columns: Mapping[str, Summary | None]) -> str:
         if summary is None:
             rows.append((name, "not installed", "", "", "", ""))
             continue
-        warned = f"{len(summary.false_warns)}/{len(summary.healthy)} ({len(summary.false_warns) / max(1, len(summary.healthy)):.1%})"
-        rows.append((name, f"{summary.recall:.1%} of {summary.labels}", str(len(summary.stops)), warned, f"{summary.delay:g}", str(len(summary.others))))
+        count, of = len(summary.false_warns), len(summary.healthy)
+        warned = f"{count}/{of} ({count / max(1, of):.1%})"
+        rows.append(
+            (
+                name,
+                f"{summary.recall:.1%} of {summary.labels}",
+                str(len(summary.stops)),
+                warned,
+                f"{summary.delay:g}",
+                str(len(summary.others)),
+            )
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def main() -> None:

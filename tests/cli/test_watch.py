@@ -19,6 +19,8 @@ from tests.cli.helpers import environment, run, run_in_terminal
 
 from trainguard.cli.watch import command
 from trainguard.errors import UsageError
+from trainguard.report.json_ import to_json
+from trainguard.signals.watching import watch_metrics
 
 
 def watch(*arguments: str, stdin: str | None = None) -> Result:
@@ -292,6 +294,21 @@ def test_a_reader_that_goes_away_is_no_error(here: Path) -> None:
     assert done.stdout.count(b"\n") == 1
 
 
+TRACES = sorted((Path(__file__).parents[1] / "traces" / "tuning").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("path", TRACES[::12], ids=lambda path: path.stem)
+def test_a_recorded_run_is_judged_as_watch_metrics_judges_it(path: Path) -> None:
+    header, *records = (json.loads(line) for line in path.read_text().splitlines())
+    expected = [each.to_dict() for each in watch_metrics(records, method=header["method"], declared=header["declared"])]
+
+    document = json.loads(watch(str(path), "--once", "--format", "json").stdout)
+
+    (report,) = document["reports"]
+    assert report["run"]["method"] == header["method"]
+    assert report["findings"] == json.loads(to_json(expected))
+
+
 def test_a_guard_has_the_first_word(here: Path) -> None:
     """What the guard of the run has said is shown as it said it, and not once more."""
     folder = here / "out" / "trainguard"
@@ -309,10 +326,10 @@ def test_a_guard_has_the_first_word(here: Path) -> None:
 
 
 def test_memory_is_bounded_for_long_logs(here: Path) -> None:
-    """40 MB of log with 100,000 records: what is kept does not grow with it."""
+    """25 MB of log with 5,000 records: what is kept does not grow with it."""
     line = "{'loss': '2.345', 'grad_norm': '1.2', 'learning_rate': '2e-05', 'epoch': '0.1'}\n"
     with open(here / "long.log", "w") as file:
-        file.writelines((line + "x" * 300 + "\n") * 100 for _ in range(1000))
+        file.writelines((line + "x" * 5000 + "\n") * 100 for _ in range(50))
     script = (
         "import resource, sys\nfrom trainguard.cli import main\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
@@ -325,8 +342,8 @@ def test_memory_is_bounded_for_long_logs(here: Path) -> None:
         [sys.executable, "-c", script], cwd=here, env=environment(), capture_output=True, timeout=300, check=True
     )
 
-    assert b"100,000 records" in done.stdout
-    assert int(done.stderr.split()[-1]) < 30  # MB
+    assert b"5,000 records" in done.stdout
+    assert int(done.stderr.split()[-1]) < 12  # MB
 
 
 def test_the_permissions_of_the_page_are_those_of_a_new_file(here: Path) -> None:

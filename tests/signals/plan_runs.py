@@ -159,7 +159,7 @@ def plan(rng: Random) -> Plan:
     made.batch = lambda step: (step - 1) % per_epoch + ((step - 1) // per_epoch) * 100_003
     made.length = lambda step: lengths[(step - 1) % per_epoch]
     jitter = rng.uniform(0.01, 0.2)
-    first = rng.uniform(1, 60)
+    first = min(rng.uniform(1, 60), 600 / per_step)
     made.seconds = lambda step: per_step * math.exp(rng.gauss(0, jitter)) * (first if step == 1 else 1)
     made.gigabytes = healthy_memory(rng, made.memory, every)
     for key in ("max_steps", "logging_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs"):
@@ -199,84 +199,90 @@ class Leg:
     end: int
 
 
+class Recorder:
+    """Writes records down, with the time where a run tells it, and ticks while nothing happens."""
+
+    def __init__(self, made: Plan) -> None:
+        self.made, self.t = made, 0.0
+        self.out: list[Record] = []
+
+    def say(self, record: Record) -> None:
+        if "t" in self.made.keys:
+            record["t"] = round(self.t, 3)
+        self.out.append(record)
+
+    def wait(self, seconds: float) -> None:
+        ticks = self.made.ticks if "t" in self.made.keys else None
+        until = self.t + seconds
+        while ticks is not None and until - self.t > ticks:
+            self.t += ticks
+            self.say({"tick": True})
+        self.t = until
+
+    def pause(self, name: str, seconds: float, then: Record | None = None) -> None:
+        """An evaluation, a save or the load: with its phase, where the run tells phases."""
+        if self.made.phases:
+            self.say({"event": "phase", "name": name})
+        self.wait(seconds)
+        if then is not None:
+            self.say(then)
+        if self.made.phases:
+            self.say({"event": "phase", "name": "train"})
+
+
 def records(made: Plan, legs: list[Leg] | None = None, *, code: int = 0, ended: bool = True) -> list[Record]:
     """The records of a run, with the legs of its processes (a resume between them)."""
-    rng, out, t = made.rng, [], 0.0
-    legs = legs or [Leg(begin=0, end=made.steps)]
-    step = 0
-
-    def say(record: Record) -> None:
-        if "t" in made.keys:
-            record["t"] = round(t, 3)
-        out.append(record)
-
-    def wait(seconds: float) -> None:
-        nonlocal t
-        if made.ticks is not None and "t" in made.keys:
-            left = seconds
-            while left > made.ticks:
-                t += made.ticks
-                left -= made.ticks
-                say({"tick": True})
-            t += left
-        else:
-            t += seconds
-
-    def phase(name: str) -> None:
-        if made.phases:
-            say({"event": "phase", "name": name})
-
+    to, step = Recorder(made), 0
     losses: dict[int, float] = {}
-    for number, leg in enumerate(legs):
-        if number == 0:
-            say({"event": "start"})
-        if number:
-            say({"event": "resume", "from_step": leg.begin})
-        phase("load")
-        wait(made.load_seconds)
-        phase("train")
+    for number, leg in enumerate(legs or [Leg(begin=0, end=made.steps)]):
+        to.say({"event": "resume", "from_step": leg.begin} if number else {"event": "start"})
+        to.pause("load", made.load_seconds)
         total, window, counted = 0.0, [], 0
         for step in range(leg.begin + 1, leg.end + 1):
-            batch, length = made.batch(step), made.length(step)
+            batch = made.batch(step)
             if batch not in losses:
-                losses[batch] = math.exp(rng.gauss(0, made.noise))
-            trend = made.level * (0.55 + 0.45 * (1 + step / 20) ** -0.5)
-            window.append(trend * losses[batch])
-            counted += round(made.tokens * length)
+                losses[batch] = math.exp(made.rng.gauss(0, made.noise))
+            window.append(made.level * (0.55 + 0.45 * (1 + step / 20) ** -0.5) * losses[batch])
+            counted += round(made.tokens * made.length(step))
             total += made.seconds(step)
-            if step % made.every:
-                continue
-            wait(total)
-            used, reserved = made.gigabytes(step)
-            record: Record = {
-                "step": step,
-                "loss": round(sum(window) / len(window), 4),
-                "grad_norm": made.level * math.exp(rng.gauss(0, 0.2)),
-                "learning_rate": made.rate(step),
-                "epoch": round(step / made.per_epoch, 4),
-                "num_tokens": counted,
-                "tokens_per_second": round(made.tokens * length * made.every / max(total, 1e-6), 1),
-                "memory_gb": used,
-                "memory_reserved_gb": reserved,
-            }
-            hidden = {"grad_norm", "epoch", "num_tokens", "tokens_per_second", "memory_gb"} - made.keys
-            if "memory_gb" in hidden:
-                hidden.add("memory_reserved_gb")
-            say({key: value for key, value in record.items() if key not in hidden})
-            total, window = 0.0, []
-            if made.eval_every and step % made.eval_every == 0:
-                phase("evaluate")
-                wait(made.eval_seconds * rng.uniform(0.9, 1.2))
-                say({"step": step, "eval_loss": made.level, "epoch": step / made.per_epoch})
-                phase("train")
-            if made.save_every and step % made.save_every == 0:
-                phase("save")
-                wait(made.save_seconds * rng.uniform(0.7, 2))
-                phase("train")
+            if step % made.every == 0:
+                to.wait(total)
+                to.say(metrics(made, step, window, counted, total))
+                total, window = 0.0, []
+                pauses(made, to, step)
     if ended:
-        wait(made.per_step)
-        say({"event": "end", "exit_code": code, "step": step})
-    return out
+        to.wait(made.per_step)
+        to.say({"event": "end", "exit_code": code, "step": step})
+    return to.out
+
+
+def metrics(made: Plan, step: int, window: list[float], counted: int, seconds: float) -> Record:
+    """What a trainer logs after a window of steps, as far as this run logs it."""
+    used, reserved = made.gigabytes(step)
+    record: Record = {
+        "step": step,
+        "loss": round(sum(window) / len(window), 4),
+        "grad_norm": made.level * math.exp(made.rng.gauss(0, 0.2)),
+        "learning_rate": made.rate(step),
+        "epoch": round(step / made.per_epoch, 4),
+        "num_tokens": counted,
+        "tokens_per_second": round(made.tokens * made.length(step) * made.every / max(seconds, 1e-6), 1),
+        "memory_gb": used,
+        "memory_reserved_gb": reserved,
+    }
+    hidden = {"grad_norm", "epoch", "num_tokens", "tokens_per_second", "memory_gb"} - made.keys
+    if "memory_gb" in hidden:
+        hidden.add("memory_reserved_gb")
+    return {key: value for key, value in record.items() if key not in hidden}
+
+
+def pauses(made: Plan, to: Recorder, step: int) -> None:
+    """The evaluation and the save that are due after a step."""
+    if made.eval_every and step % made.eval_every == 0:
+        evaluation = {"step": step, "eval_loss": made.level, "epoch": step / made.per_epoch}
+        to.pause("evaluate", made.eval_seconds * made.rng.uniform(0.9, 1.2), evaluation)
+    if made.save_every and step % made.save_every == 0:
+        to.pause("save", made.save_seconds * made.rng.uniform(0.7, 2))
 
 
 @dataclass(kw_only=True)
@@ -377,6 +383,7 @@ def schedule(rng: Random) -> Case:
         if made.kind == "cosine_with_restarts":
             made.kind = "cosine"
             made.declared["lr_scheduler_type"] = "cosine"
+            made.declared.pop("num_cycles")
             right = lambda step: peak * factor("cosine", step - 1, made.steps, made.warmup, {})  # noqa: E731
         legs = [Leg(begin=0, end=2 * at), Leg(begin=2 * at, end=made.steps)]
         made.rate = lambda step: right(step) if step <= 2 * at else right(step - 2 * at)
@@ -394,17 +401,13 @@ def replayed(rng: Random) -> Case:
     made.declared.pop("num_train_epochs", None)
     lengths = [math.exp(rng.gauss(0, 0.25)) for _ in range(made.steps)]
     at = made.steps // 2 // made.every * made.every
-    second = [False]
 
     def batch(step: int) -> int:
-        if step == at + 1 and second[0]:
-            pass
         return step if step <= at else step - at
 
     made.batch = batch
     made.length = lambda step: lengths[batch(step) - 1]
     out = records(made, [Leg(begin=0, end=at), Leg(begin=at, end=made.steps)])
-    # what tells: counts of tokens, or losses of batches that differ by more than the mean over a log hides
     return Case(records=out, declared=made.declared, onset=_after_resume(out), name=f"every {made.every}")
 
 

@@ -109,6 +109,15 @@ def test_the_warm_up_does_not_count() -> None:
     assert said
     assert said[0] > 52
     for record in curve.records:
+        record["learning_rate"] /= 4  # never at its height
+    assert (
+        claims(
+            Plateau,
+            Curve(records=curve.records, method="pretrain", declared={"vocab_size": 32000, "learning_rate": 1e-4}),
+        )
+        == []
+    )
+    for record in curve.records:
         record["learning_rate"] = 0.0  # a rate that never leaves 0 is RUN019's
     assert claims(Plateau, curve) == []
 
@@ -139,7 +148,17 @@ def test_the_next_file_may_be_flat() -> None:
     curve = flat(3.4, points=300, noise=0.01)
     first = [record | {"loss": record["loss"] + 2 * 0.9**i} for i, record in enumerate(curve.records[:60])]
     records = [*first, {"event": "file", "name": "b.jsonl"}, *curve.records[60:]]
-    assert watched(Plateau, Curve(records=records, declared=curve.declared)) == []
+    # Without `logging_steps`: else the second file looks like a watcher that came late.
+    assert watched(Plateau, Curve(records=records, declared={"max_steps": 3000, "learning_rate": 1e-4})) == []
+
+
+def test_a_fall_that_is_tiny_but_sure_is_learning() -> None:
+    # As a real tiny DPO run with a learning rate of 1e-6 has it: 0.6931 to 0.6918.
+    curve = flat(LN2, method="dpo", noise=0.0001)
+    assert claims(Plateau, curve)
+    for i, record in enumerate(curve.records):
+        record["loss"] -= 0.0013 * i / 60
+    assert claims(Plateau, curve) == []
 
 
 def test_it_is_said_once_and_again_after_a_recovery_only() -> None:

@@ -9,10 +9,10 @@ from functools import cache
 from typing import Any
 
 import pytest
+
 from tests.traces import make_reconstructed
 from tests.traces.scoring import FOLDERS, RANK, Said, Score, Summary, Trace, heard, is_point, read, score, traces
 from tests.traces.shaping import RUN_CODES_OF_TRACES, tidy
-
 from trainguard import watch_metrics
 
 # Misses that are known, exactly, so that a change in either direction is seen: "<trace> <code>".

@@ -259,6 +259,20 @@ class TestGuardedRun:
         assert source.ended
         source.close()
 
+    def test_the_last_metrics_come_before_the_end_and_events_are_told_once(self, here: Path) -> None:
+        self.lines(here, "events.jsonl", {"t": 1.0, "step": 0, "event": "start"})
+        state(here / "out" / "checkpoint-5", 4, 5)
+        source = recognise("out")
+        assert [each.get("event", each.get("step")) for each in source.poll()] == ["start", 4, 5]
+
+        # Resumed from step 4, step 5 done again, and ended.
+        self.lines(here, "events.jsonl", {"t": 2.0, "step": 4, "event": "resume"}, {"t": 3.0, "event": "end"})
+        state(here / "out" / "checkpoint-6", 4, 6)
+        records = list(source.poll())
+
+        assert [each.get("event", each.get("step")) for each in records] == ["resume", 6, "end"]
+        assert records[0]["from_step"] == 4
+
     def test_metrics_among_the_events_go_before_the_trainers_history(self, here: Path) -> None:
         self.lines(here, "events.jsonl", {"t": 1.0, "step": 5, "event": "metrics", "loss": "nan"})
         state(here / "out" / "checkpoint-5", 5)

@@ -1,7 +1,7 @@
 """Labelled traces: reading them, putting them to a watcher, and what counts as a hit, a miss and a false alarm.
 
-A label counts as met where its code is said, as warn or error, at or after `since` (default: `onset`); what is said
-before `onset` has no delay. The delay is counted in logged points: metrics and evaluation records, for RUN008 ticks too.
+A label counts as met where its code is said, as warn or error, at or after `since` (default: `onset`); what comes
+before `onset` has no delay. The delay counts logged points: metrics and evaluation records, for RUN008 ticks too.
 A code before its `since`, and any code that is neither in `labels` nor in `also`, is a false alarm.
 """
 

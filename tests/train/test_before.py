@@ -28,8 +28,8 @@ from trainguard.train.labels import sampled_batches
 from trainguard.train.ready import assert_ready
 
 pytestmark = [
-    # peft 0.21 still asks transformers 5.23 by the old name.
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    # peft 0.21 and trl 1.16 still use old names of transformers 5.23.
+    pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing(_disable|_enable)?` is deprecated:FutureWarning"),
     # Of torch, transformers and trl themselves, on a CPU.
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -125,6 +125,7 @@ def dpo(output: Path, guard: Any) -> Any:
 
     return DPOTrainer(
         model=model(),
+        ref_model=model(),
         args=DPOConfig(**options(output)),
         train_dataset=Dataset.from_list(PAIRS * 2),
         processing_class=tokenizer(),
@@ -141,6 +142,7 @@ def kto(output: Path, guard: Any) -> Any:
     ]
     return KTOTrainer(
         model=model(),
+        ref_model=model(),
         args=KTOConfig(**options(output)),
         train_dataset=Dataset.from_list(data),
         processing_class=tokenizer(),
@@ -225,7 +227,7 @@ def test_the_chat_template_must_mark_the_assistant(tmp_path: Path) -> None:
 
 
 def test_pad_as_eos_is_never_learnt(tmp_path: Path) -> None:
-    texts = [{"input_ids": [5, 6, 7, 8, 9][: 3 + index % 3] + [2]} for index in range(16)]
+    texts = [{"input_ids": [*range(5, 8 + index % 3), 2]} for index in range(16)]
     for pad, expected in (("</s>", ["RUN017"]), ("<pad>", [])):
         words = tokenizer(pad_token=pad)
         guard = GuardCallback()

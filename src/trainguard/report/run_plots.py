@@ -19,6 +19,7 @@ _LEFT, _RIGHT, _TOP, _HEIGHT, _BOTTOM = 64, 16, 16, 160, 40
 _MOST_LABELS = 6
 # A curve spans so many powers of ten, all above 0, before its axis is logarithmic.
 _LOG_FROM = 2.5
+_SMALLEST, _LARGEST = 1e-300, 1e300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +100,8 @@ class _Axis:
         if len(ordered) >= 20 and high - low > 12 * (usual - low) > 0:
             high = usual + (usual - low)
         pad = (high - low) * 0.06 or abs(high) * 0.1 or 0.5
-        if not math.isfinite(high - low + 2 * pad):
-            return _Axis(-1.0, 1.0, False, top)
+        if not _SMALLEST < high - low + 2 * pad < _LARGEST or abs(high) > _LARGEST:
+            return _Axis(-_LARGEST, _LARGEST, False, top)  # beyond what can be reckoned with: a flat line says enough
         return _Axis(low - pad, high + pad, False, top)
 
     def up(self, value: float) -> float:

@@ -56,8 +56,8 @@ class DataReplayed(Signal[DataReplayedState]):
     tokens per log (which tells batches apart), of losses, or of the ups and downs of the loss is the one from the
     beginning of the run or of other, earlier steps.
 
-    *Why it costs you*: the batches before the resume are trained twice and those at the end never; the loss looks better
-    than it is.
+    *Why it costs you*: the batches before the resume are trained twice and those at the end never; the loss looks
+    better than it is.
 
     *What it is not*: the same *steps* again after a resume from an earlier checkpoint (they must repeat exactly), the
     next epoch in the same order, another file, num_tokens that counts from 0 again.
@@ -86,10 +86,10 @@ class DataReplayed(Signal[DataReplayedState]):
         ),
         Threshold(
             key="alike_points",
-            default=8,
+            default=12,
             unit="logged points",
             about="points over which the ups and downs of the loss must be those of the beginning",
-            source="measured: with a rank correlation of `alike` about one of 10^4 independent curves",
+            source="measured: with a rank correlation of `alike` 8 of 10,000 independent curves",
         ),
         Threshold(
             key="alike",
@@ -260,7 +260,7 @@ class DataReplayed(Signal[DataReplayedState]):
 
     def _places(self, state: DataReplayedState) -> list[Point]:
         """The earlier points at which the sequence after the resume is found again."""
-        after, found = state.after, []
+        after, found = state.after, list[Point]()
         least = int(self.threshold("equal_points"))
         if len(after) < least:
             return []
@@ -270,9 +270,8 @@ class DataReplayed(Signal[DataReplayedState]):
         if state.epoch_start and state.epoch_start[0].step < state.before[0].step:
             histories.append(state.epoch_start)
         for history in histories:
-            for i in range(len(history) - least + 1):
-                if self._matches(after, history[i:]):
-                    found.append(history[i])
+            ends = len(history) - least + 1
+            found.extend(history[i] for i in range(ends) if self._matches(after, history[i : i + len(after)]))
         return found
 
     def _matches(self, after: Sequence[Point], earlier: Sequence[Point]) -> bool:

@@ -117,8 +117,8 @@ class Divergence(Signal[DivergenceState]):
             unit="logged points",
             about="how long a loss may stay up before it is said not to recover; half as much again where nearly "
             "every step is logged",
-            source="measured: spikes that recover lose half of their height within 6 logged points; PaLM's and OPT's "
-            "published ones within some hundred steps",
+            source="choice: a spike that halves every 6 points has by then come back by three quarters; measured: no "
+            "error on 1,200 seeded spikes that recover",
         ),
     )
 

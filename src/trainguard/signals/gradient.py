@@ -80,36 +80,39 @@ class Gradient(Signal[GradientState]):
             default=3,
             unit="logged points in a row",
             about="a norm of exactly 0",
-            source="measured: float32 norms of a model with any trainable weight on the path are not exactly 0",
+            source="arithmetic: a float32 norm is exactly 0 only if every gradient is below 1e-22; one such point may "
+            "be a batch without a label, so three",
         ),
         Threshold(
             key="exploding_ratio",
             default=30,
             unit="times the median of the last 40 points",
             about="3 points in a row above it",
-            source="measured: in healthy tiny runs 3 points in a row stay below 10 times the median",
+            source="measured: 3 points in a row reach at most 1.5 times the median in 27 of 28 healthy tiny runs, 22 "
+            "times in one that learns its texts by heart (far below the clip value, which does not count)",
         ),
         Threshold(
             key="growing_ratio",
             default=8,
             unit="times the median of the last 40 points",
             about="4 points in a row above it, each at least a tenth higher than the last",
-            source="measured: as exploding_ratio",
+            source="measured on the same runs, none of which grows by a tenth a point four times in a row above it",
         ),
         Threshold(
             key="vanishing_ratio",
             default=1e-3,
             unit="share of the highest level of the run",
             about="the norm's level below it while the loss has not improved by a tenth",
-            source="measured: a pretraining run's norm falls by up to a hundredth from its first steps",
+            source="measured: in 28 healthy tiny runs the norm falls to no less than 0.0067 of its highest, and there "
+            "the loss with it",
         ),
         Threshold(
             key="adding_up_fit",
             default=0.985,
             unit="R^2",
             about="how well the first 12 norms lie on a line through 0",
-            source="TrainCheck (Jiang et al., OSDI 2025), missing zero_grad; measured: in healthy runs below 0.9 or "
-            "far from a line through 0",
+            source="TrainCheck (Jiang et al., OSDI 2025), missing zero_grad; measured: at most 0.83 in 28 healthy tiny "
+            "runs",
         ),
     )
 

@@ -71,21 +71,22 @@ class LossZero(Signal[LossZeroState]):
             default=3,
             unit="logged points in a row",
             about="a loss of 0 that was reached in one jump, or a pinned gradient norm near 0",
-            source="measured: a batch without any label can give a single 0",
+            source="a single 0 may be one batch without any label; no measurement gave several in a row",
         ),
         Threshold(
             key="points_from_below",
             default=15,
             unit="logged points in a row",
             about="a loss of 0 that was reached smoothly, from below 0.002",
-            source="measured: tiny sets learnt by heart reach 0.0 by rounding towards their end",
+            source="transformers before 5.0 logs the loss rounded to 4 decimals: a set learnt by heart ends at 0.0",
         ),
         Threshold(
             key="near_zero",
             default=0.02,
             unit="share of the first losses' level",
             about="how small a loss counts as near 0 beside a pinned gradient norm",
-            source="measured: at 2 % of its start, a healthy run's gradient norm varies by more than 10 % a point",
+            source="measured: a tiny Llama that learns 8 texts by heart; below 2 % of its first loss its norm changes "
+            "by 17 % a point in the median, never by less than 0.03 %",
         ),
     )
 

@@ -79,10 +79,10 @@ class Overfitting(Signal[OverfittingState]):
         ),
         Threshold(
             key="strong_rise",
-            default=0.04,
+            default=0.05,
             unit="share of the minimum",
             about="a rise with which two evaluations do",
-            source="Prechelt 1998: generalisation loss GL of 5 % and less is his lower range",
+            source="Prechelt 1998: criterion GL_5, a generalisation loss of 5 %",
         ),
         Threshold(
             key="noises",
@@ -237,7 +237,7 @@ def _loss_key(sample: Sample) -> str | None:
 
 
 def _evaluation_noise(losses: tuple[float, ...], at: int) -> float:
-    """The noise of the evaluations, as a standard deviation: what fits neither a fall to the minimum nor a rise from it.
+    """The noise of the evaluations, as a standard deviation: what fits no fall to the minimum and no rise from it.
 
     Of n differences of white noise half go the wrong way, with a mean square of twice the noise's. One that is as quiet
     as the seed of a shuffled evaluation is taken for granted.

@@ -75,14 +75,14 @@ class Plateau(Signal[PlateauState]):
     thresholds = (
         Threshold(
             key="points",
-            default=12,
+            default=14,
             unit="logged points",
             about="points at full learning rate before a loss at a known number is called stuck",
             source="measured: tiny Llama, Qwen2 and DPO runs leave the number within 8 logged points of the warm-up",
         ),
         Threshold(
             key="share",
-            default=0.15,
+            default=0.2,
             unit="share of the planned steps",
             about="how much of the run must be done before a loss at a known number is called stuck",
             source="measured: as points; warm-ups are a tenth of a run or less in most recipes",

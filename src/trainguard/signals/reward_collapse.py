@@ -189,7 +189,7 @@ class RewardCollapse(Signal[RewardCollapseState]):
         spread = _noise(state.rewards)
         rise = best - start
         # What there is to lose: the rise that the run has made where it is clear, else its level.
-        whole, drop = (rise, 1.5 * self.threshold("drop")) if rise > 8 * spread else (abs(best), self.threshold("drop"))
+        whole, drop = (rise, 1.5 * self.threshold("drop")) if rise > 5 * spread else (abs(best), self.threshold("drop"))
         far = max(drop * whole, self.threshold("noises") * spread)
         if far <= 0:
             return state, ()
@@ -204,7 +204,7 @@ class RewardCollapse(Signal[RewardCollapseState]):
         latest = state.rewards[-state.low :]
         level = median(latest)
         # All that was gained is gone, or most of the level; else it has to stay for longer.
-        lost = level <= start + 0.15 * rise if rise > 8 * spread else best - level >= 0.6 * whole
+        lost = level <= start + 0.15 * rise if rise > 5 * spread else best - level >= 0.6 * whole
         needed = self.threshold("points") * (1 if lost else 2)
         if state.fell_said or state.low < needed:
             return state, ()

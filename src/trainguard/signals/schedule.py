@@ -45,6 +45,7 @@ class ScheduleState(State, frozen=True, kw_only=True):
     flat_from: int = 0
     outside: int = 0
     inside: int = 0
+    inside_from: int = 0
     above: int = 0
     other_file: bool = False
     resumed_from: int | None = None
@@ -153,11 +154,11 @@ class ScheduleSignal(Signal[ScheduleState]):
         state = self._noted(state, step, rate, sample)
         known = sample.step is not None or self._interval is not None
         band = self._band(state, step) if known else None
-        state = _judged(state, rate, band, self._margin(state))
-        if band is not None and rate <= _ZERO and band[0] > self._least(state):
-            state = msgspec.structs.replace(state, inside=0)  # near 0 is not 0
+        state = _judged(state, step, rate, band, self._margin(state))
+        if self._kind in PLANNED and state.flat >= int(self.threshold("flat_logs")):
+            state = msgspec.structs.replace(state, inside=0)  # a rate that stands still only crosses the right one
         if state.said:
-            calm = state.inside >= _CALM if band is not None else state.zeros == 0 and _moving(state)
+            calm = _calm(state, step) if band is not None else self._usual_again(state)
             return (msgspec.structs.replace(state, said=False) if calm else state), ()
         finding = (
             self._zero(state, sample, step, rate, band)
@@ -166,7 +167,7 @@ class ScheduleSignal(Signal[ScheduleState]):
             or (self._jump(state, sample, step, rate) if band is None else None)
             or (self._too_large(state, sample, step, rate) if band is None else None)
         )
-        return (msgspec.structs.replace(state, said=True), (finding,)) if finding else (state, ())
+        return (msgspec.structs.replace(state, said=True, inside=0), (finding,)) if finding else (state, ())
 
     # -- what is known after a log -------------------------------------------------------------------------------
 
@@ -181,6 +182,7 @@ class ScheduleSignal(Signal[ScheduleState]):
             rate_before=before[-1][1] if past_ramp else None,
             rates_after=(),
             resumes=state.resumes + 1,
+            said=state.said and state.inside < _CALM,
             zeros=0,
             flat=0,
             outside=0,
@@ -231,7 +233,9 @@ class ScheduleSignal(Signal[ScheduleState]):
         if self._schedule.peak is not None:
             return self._schedule.peak
         # seen from the beginning and past the warm-up: the peak is what was seen
-        seen = not state.rising and state.first_step <= max(2 * (self._interval or 1), 10)
+        seen = not state.rising and state.first_step <= max(10, 0.03 * (state.planned or 0))
+        if self._kind == "inverse_sqrt":
+            return None  # falls fast from the first update on: what was seen is not the peak
         return state.peak if seen and state.peak > 0 else None
 
     def _margin(self, state: ScheduleState) -> float:
@@ -306,7 +310,7 @@ class ScheduleSignal(Signal[ScheduleState]):
         kind, peak, low, high = self._kind, self._peak(state) or 0.0, band[0], band[1]
         expected = f"{high:.3g}" if high - low < 0.02 * high else f"{low:.3g} to {high:.3g}"
         declared = f"{kind} from learning_rate {peak:.3g}" + (f" over {state.planned} steps" if state.planned else "")
-        if state.resumed_from is not None and len(state.rates_after) <= state.outside + 1:
+        if state.resumed_from is not None and len(state.rates_after) <= _AFTER_RESUME:
             before = f", it was {state.rate_before:.3g} before" if state.rate_before is not None else ""
             what, shape = (
                 f"after the resume from step {state.resumed_from} the learning rate is {rate:.3g}{before}",
@@ -398,6 +402,13 @@ class ScheduleSignal(Signal[ScheduleState]):
         )
         return self._say("jump", message, sample, step, rate, state, None)
 
+    def _usual_again(self, state: ScheduleState) -> bool:
+        """Where no schedule is known: the last logs are above 0, not above what is declared, and without a leap."""
+        last = state.rates[-_CALM:]
+        if len(last) < _CALM or min(last) <= _ZERO or max(last) >= 1.5 * min(last):
+            return False
+        return self._declared_peak is None or max(last) <= 1.5 * self._declared_peak
+
     def _say(
         self,
         shape: str,
@@ -416,24 +427,31 @@ class ScheduleSignal(Signal[ScheduleState]):
         return self.finding(message, step=step if sample.step is not None else None, evidence=evidence)
 
 
+# Logs after a resume in which a wrong rate is put down to it.
+_AFTER_RESUME = 8
 # Logs within the schedule after which what was said is over.
 _CALM = 5
 
 
-def _judged(state: ScheduleState, rate: float, band: tuple[float, float] | None, margin: float) -> ScheduleState:
-    """Counts logs in a row inside and outside the band."""
+def _judged(
+    state: ScheduleState, step: int, rate: float, band: tuple[float, float] | None, margin: float
+) -> ScheduleState:
+    """Counts logs in a row inside and outside the band. A rate of 0 is never a sign that all is well."""
     if band is None:
         return msgspec.structs.replace(state, outside=0, inside=0) if state.outside or state.inside else state
     out = rate < band[0] - margin or rate > band[1] + margin
+    inside = 0 if out or rate <= _ZERO else state.inside + 1
     return msgspec.structs.replace(
-        state, outside=state.outside + 1 if out else 0, inside=0 if out else min(_CALM, state.inside + 1)
+        state,
+        outside=state.outside + 1 if out else 0,
+        inside=inside,
+        inside_from=step if inside == 1 else state.inside_from,
     )
 
 
-def _moving(state: ScheduleState) -> bool:
-    """The last logs are above 0 and no leap is among them."""
-    last = state.rates[-_CALM:]
-    return len(last) == _CALM and min(last) > _ZERO and max(last) < 1.5 * min(last)
+def _calm(state: ScheduleState, step: int) -> bool:
+    """Within the schedule for long: a wrong rate crosses the right one, too, where a cosine restarts."""
+    return state.inside >= _CALM and step - state.inside_from >= 0.2 * (state.planned or 0)
 
 
 def _looks_rounded(rates: tuple[float, ...]) -> bool:

@@ -194,9 +194,9 @@ class Slow(Signal[SlowState]):
         rates = {name: push(state.rates.get(name, ()), rate, _WINDOW) for name, rate in now.items()}
         if count % _LEVEL_EVERY == 0:
             best = {
-                name: max(best.get(name, 0.0), median(window[-_LEVEL_EVERY:]))
+                name: max(best.get(name, 0.0), median(window))
                 for name, window in rates.items()
-                if len(window) >= _LEVEL_EVERY
+                if len(window) == _WINDOW  # the best of few points would be the luckiest
             }
         over = state.said and fine >= int(self.threshold("points"))
         return msgspec.structs.replace(
@@ -204,8 +204,7 @@ class Slow(Signal[SlowState]):
             rates={**state.rates, **rates},
             best={**state.best, **best},
             count=count,
-            # one good point among the slow ones does not end them
-            low=() if fine >= 2 else state.low,
+            low=(),
             fine=fine,
             said=state.said and not over,
         )

@@ -210,7 +210,7 @@ class Stalled(Signal[StalledState]):
         if gap <= 0:  # a duplicate, or steps that are done again
             gap = 1.0
         paces, gaps, save = state.paces, state.gaps, state.save
-        if state.progress >= 1 and interval is not None and interval > 0:
+        if state.progress >= 1 and interval is not None and interval > 0 and not state.said:
             usual = max(paces) * gap if paces else 0.0
             if paces and "save" in self._boundary(state):
                 save = max(save, interval)

@@ -64,22 +64,24 @@ class WeightsUnchanged(Signal[WeightsUnchangedState]):
             default=2,
             unit="looks in a row",
             about="no sampled tensor changed, at a learning rate above 0",
-            source="measured: AdamW's first step moves every element by about the learning rate, so one look shows "
-            "it; the second is for a step that a loss scaler skipped",
+            source="an Adam step moves an element by about the learning rate (Kingma and Ba 2015, section 2.1), so one "
+            "look shows it; the second is for a step that a loss scaler skipped",
         ),
         Threshold(
             key="looks_without_rate",
             default=5,
             unit="looks in a row",
             about="the same where no learning rate is logged, so that a warm-up's first steps are over",
-            source="measured: logs of a warm-up with a learning rate of 0 are the first one or two",
+            source="transformers 5.23, optimization.py: the rate of a warm-up is 0 at its first step only; the others "
+            "are a margin, since nothing says how often is logged",
         ),
         Threshold(
             key="same_losses",
             default=5,
             unit="logged points in a row",
             about="the very same loss, of at least 4 digits",
-            source="measured: two batches of a healthy run share 4 digits by chance in about 1 of 1,000",
+            source="arithmetic: two losses that vary by 10 % share 4 digits by chance in about 1 of 200, five in a row "
+            "in 1 of 10**9",
         ),
     )
 

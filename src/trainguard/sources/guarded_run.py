@@ -51,14 +51,21 @@ class GuardedRun(Source):
         self._last: float | None = None  # the newest `t` as the machine counts
 
     def poll(self, *, last: bool = False) -> Iterator[Record]:  # noqa: ARG002 - the signature of all sources
+        ends: list[Record] = []
         for line in self._events.lines():
-            yield from self._event(line)
+            for record in self._event(line):
+                # The last metrics come with the last save, behind the end in time of reading alone.
+                yield from ends
+                ends = [record] if record.get("event") == "end" else []
+                if not ends:
+                    yield record
         beat = None
         for beat in self._beats.lines():  # noqa: B007 - the newest counts
             pass
         if not self._metrics:
-            yield from self._trainer.poll()
+            yield from (record for record in self._trainer.poll() if "event" not in record)  # the guard has its own
             self.declared.update(self._trainer.declared)
+        yield from ends
         if beat is not None:
             yield from self._sign_of_life(beat)
 
@@ -79,6 +86,8 @@ class GuardedRun(Source):
                 self._metrics = True
                 yield values
             return
+        if event == "resume":
+            record.setdefault("from_step", record.get("step"))
         if event in KNOWN_EVENTS:
             self.ended = event == "end"
         yield record

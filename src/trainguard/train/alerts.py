@@ -157,13 +157,20 @@ class Alerter:
         apprise = importlib.import_module("apprise")
         kinds = {"error": "failure", "warn": "warning", "info": "info"}
         sender = apprise.Apprise()
-        for url in self._settings.urls:
-            # Apprise reads the time limits of a service from its address (apprise 1.9, urls `cto` and `rto`).
-            separator = "&" if "?" in url else "?"
-            sender.add(f"{url}{separator}cto={self._timeout}&rto={self._timeout}")
-        return bool(
-            sender.notify(title=self._title(finding), body=finding.message, notify_type=kinds[finding.severity])
-        )
+        # Apprise logs addresses that it cannot read, with all that is in them.
+        own, level = logging.getLogger("apprise"), logging.getLogger("apprise").level
+        own.setLevel(logging.CRITICAL + 1)
+        try:
+            for url in self._settings.urls:
+                # It takes the time limits of a service from its address (apprise 2.2, url.py: cto and rto).
+                separator = "&" if "?" in url else "?"
+                if not sender.add(f"{url}{separator}cto={self._timeout}&rto={self._timeout}"):
+                    return False
+            return bool(
+                sender.notify(title=self._title(finding), body=finding.message, notify_type=kinds[finding.severity])
+            )
+        finally:
+            own.setLevel(level)
 
     def _to_webhook(self, finding: Finding) -> bool:
         address = self._settings.webhook or ""

@@ -28,7 +28,7 @@ _PLAIN = (
     *("num_train_epochs", "logging_steps", "eval_steps", "save_steps", "max_grad_norm"),
     *("gradient_accumulation_steps", "fp16", "beta", "loss_type"),
 )
-_OTHER_NAMES = {"constant": "<lambda>", "warmup_stable_decay": "wsd"}
+_OTHER_NAMES = {"constant": "_get_constant_lambda", "warmup_stable_decay": "wsd"}
 _GIB = 2**30
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,6 +37,7 @@ class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
                 "the installed transformers cannot count steps on from file to file; pip install 'transformers>=5.23'"
             )
         self.continuation = continuation
+        self._shift = 0  # the place in the schedule, less the count of the scheduler
         super().__init__(*args, **kwargs)
 
     @property
@@ -88,21 +90,45 @@ class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
         batches = (self.own_steps % num_update_steps_per_epoch) * self.args.gradient_accumulation_steps
         return epochs, batches
 
+    # The schedule. It is torch's LambdaLR, whose count has to be that of the optimizer, or the checkpoint is taken for
+    # one of two saves; so not the count is moved, but the place in the schedule that belongs to it.
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        moved = bool(self.continuation.step_before)
+        created = moved and self.lr_scheduler is None
+        if moved and self.continuation.schedule == "global":
+            num_training_steps += self.continuation.step_before
+        scheduler = super().create_scheduler(num_training_steps, optimizer)
+        if created and hasattr(scheduler, "lr_lambdas"):
+            scheduler.lr_lambdas = [self._moved(each) for each in scheduler.lr_lambdas]
+            self._place_schedule(scheduler, made=0)
+        return scheduler
+
+    def _moved(self, function: Callable[[int], float]) -> Callable[[int], float]:
+        return lambda count: function(max(count + self._shift, 0))
+
+    def _place_schedule(self, scheduler: Any, *, made: int) -> None:
+        """Puts the schedule where it belongs after `made` steps of this file, and tells the optimizer."""
+        begin = self.continuation.step_before if self.continuation.schedule == "global" else 0
+        self._shift = begin + made - scheduler.last_epoch
+        functions = zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+        rates = [base * function(scheduler.last_epoch) for base, function in functions]
+        scheduler._last_lr = rates
+        for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
         prepared = super()._prepare_for_training(  # type: ignore[no-untyped-call]
             max_steps, train_dataloader, resume_from_checkpoint
         )
-        if resume_from_checkpoint is None and self.continuation.weights is not None:
-            if self.continuation.moments:
-                self._load_moments(str(self.continuation.weights))
-            if self.continuation.schedule == "global":
-                _move_to(self.lr_scheduler, self.continuation.step_before)
+        if resume_from_checkpoint is None and self.continuation.weights is not None and self.continuation.moments:
+            self._load_moments(str(self.continuation.weights))
         return prepared
 
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        if self.continuation.schedule == "global":
-            num_training_steps += self.continuation.step_before
-        return super().create_scheduler(num_training_steps, optimizer)
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self.continuation.step_before and hasattr(self.lr_scheduler, "lr_lambdas"):
+            self._place_schedule(self.lr_scheduler, made=self.own_steps)
 
     def _load_moments(self, checkpoint: str) -> None:
         """The optimizer's moments of the last file, under this file's learning rate and decay."""
@@ -112,26 +138,20 @@ class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
         saved = torch.load(path, map_location="cpu", weights_only=True)
         optimizer: Any = self.optimizer
         now = optimizer.state_dict()
-        groups = [{**group, "params": group["params"]} for group in now["param_groups"]]
-        if [len(each["params"]) for each in groups] != [len(each["params"]) for each in saved["param_groups"]]:
+        if [len(each["params"]) for each in now["param_groups"]] != [
+            len(each["params"]) for each in saved["param_groups"]
+        ]:
             raise TrainguardError(f"{path}: holds moments of other parameters than this run trains")
-        optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
+        optimizer.load_state_dict({"state": saved["state"], "param_groups": now["param_groups"]})
+        counted = [int(each["step"]) for each in saved["state"].values() if "step" in each]
+        if counted and hasattr(self.lr_scheduler, "lr_lambdas"):
+            scheduler: Any = self.lr_scheduler
+            scheduler.last_epoch = max(counted)
+            self._place_schedule(scheduler, made=0)
 
     def _finalize_training(self, trial: Any, num_train_samples: int, start_time: float) -> TrainOutput:
         # The Trainer takes the share of all steps that this call made, and all steps are those of the lineage.
         own = self.state.max_steps - self.continuation.step_before
         scaled = math.ceil(num_train_samples * self.state.max_steps / own) if own > 0 else num_train_samples
-        output: TrainOutput = super()._finalize_training(trial, scaled, start_time)  # type: ignore[no-untyped-call]
+        output: TrainOutput = super()._finalize_training(trial, scaled, start_time)
         return output
-
-
-def _move_to(scheduler: Any, step: int) -> None:
-    """Sets a schedule to a step, as if it had made them all. Schedules that go by metrics begin anew."""
-    functions = getattr(scheduler, "lr_lambdas", None)
-    if functions is None:
-        return
-    rates = [base * function(step) for base, function in zip(scheduler.base_lrs, functions, strict=True)]
-    scheduler.last_epoch = step
-    scheduler._last_lr = rates
-    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
