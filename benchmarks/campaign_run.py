@@ -39,17 +39,24 @@ def train(
     plan: Plan,
     output_dir: Path,
     *,
-    resume: bool,
+    resume: bool | None,
     on_begin: Callable[[int], None] = lambda _: None,
     on_step: Callable[[int], None] = lambda _: None,
     on_save: Callable[[bool], None] = lambda _: None,
 ) -> str:
     """Trains to the end; the hash of the final weights.
 
+    With `resume=None` it is decided as a careful script does: where `get_last_checkpoint` finds one once the Trainer
+    has been made.
+
     `on_begin` gets the step that the run begins at, `on_step` each step that is done, `on_save` True before a save and
     False after it.
     """
     trainer = make_trainer(plan, output_dir, on_begin, on_step, on_save)
+    if resume is None:
+        from transformers.trainer_utils import get_last_checkpoint
+
+        resume = output_dir.is_dir() and get_last_checkpoint(str(output_dir)) is not None
     trainer.train(resume_from_checkpoint=True if resume else None)
     return weights_of(trainer)
 

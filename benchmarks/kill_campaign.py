@@ -96,7 +96,7 @@ class Board:
         self[FROM] = -1
 
 
-def attempt(plan: Plan, folder: Path, board: Board, *, resume: bool) -> int:
+def attempt(plan: Plan, folder: Path, board: Board, *, resume: bool | None) -> int:
     """Forks a run; its process id. It writes the hash of its weights to `done`, or its exception to `failed`."""
     board.clear()
     child = os.fork()
@@ -266,12 +266,10 @@ def _judge_resume(plan: Plan, board: Board, tally: Tally, reached: int) -> None:
             tally.wrong.append("more lost than one save interval")
 
 
-def _has_something(plan: Plan, folder: Path) -> bool:
-    """Whether a careful script asks for a resume: with the stock Trainer, where `get_last_checkpoint` finds one."""
+def _has_something(plan: Plan, folder: Path) -> bool | None:
+    """Whether there is something to resume from; None leaves it to the run, as a script with the stock Trainer does."""
     if plan.arm != "guarded":
-        from transformers.trainer_utils import get_last_checkpoint
-
-        return folder.is_dir() and get_last_checkpoint(str(folder)) is not None
+        return None
     from trainguard.facts.checkpoint.latest import latest_verified_checkpoint
     from trainguard.train.staging import left_behind
 

@@ -270,7 +270,7 @@ def _base(rng: Random) -> tuple[Curve, int]:
 
 def _noise_of(curve: Curve) -> float:
     """How far single points lie from their neighbours, as a share: a spike has to be far beyond."""
-    losses = [record["loss"] for record in curve.records if "loss" in record]
+    losses: list[float] = [record["loss"] for record in curve.records if "loss" in record]
     return max(abs(b - a) / a for a, b in itertools.pairwise(losses))
 
 

@@ -367,3 +367,10 @@ def test_equal_counts_of_packing_tell_nothing() -> None:
     first = [r | {"num_tokens": 2048 * r["step"]} for r in batches(range(1, 121), lambda s: s)]
     after = [r | {"num_tokens": 2048 * (r["step"] - 100)} for r in batches(range(101, 200), lambda s: s + 500)]
     assert said("RUN024", [*first, RESUME, *after], {}) == []
+
+
+def test_jump_without_a_cause() -> None:
+    leap = logs(range(5, 201, 5), lambda s: linear(s) * (5 if s > 150 else 1))
+    assert shapes(leap, {}) == []  # 5 times a quarter of the peak: may be a restart
+    leap = logs(range(5, 201, 5), lambda s: linear(s) * (20 if s > 100 else 1))
+    assert shapes(leap, {}) == ["jump"]

@@ -12,7 +12,7 @@ from tests.signals.trend_help import same_after_restart, stands_anything, watche
 from trainguard.signals.weights_unchanged import WeightsUnchanged
 
 
-def run(points: int, method: Any = "sft", rates: list[float] | None = None, **values: Any) -> Curve:
+def run(points: int, *, method: Any = "sft", rates: Any = None, **values: Any) -> Curve:
     rng = Random(points)
     records = [
         {"step": i + 1, "loss": 2.0 + rng.random(), "grad_norm": 1.0, "learning_rate": rates[i] if rates else 1e-4}

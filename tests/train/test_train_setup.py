@@ -215,7 +215,7 @@ def test_a_tokenizer_without_padding_is_refused_and_a_template_comes_from_its_fi
     (tmp_path / "chat.jinja").write_text(MARKED)
     found = load_tokenizer(RunConfig(chat_template="chat.jinja"), str(tmp_path / "good"), tmp_path)
     assert found.chat_template == MARKED
-    with pytest.raises(UsageError, match="chat_template .*gone.jinja: cannot be read"):
+    with pytest.raises(UsageError, match=r"chat_template .*gone\.jinja: cannot be read"):
         load_tokenizer(RunConfig(chat_template="gone.jinja"), str(tmp_path / "good"), tmp_path)
 
 

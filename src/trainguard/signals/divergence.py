@@ -229,9 +229,10 @@ class Divergence(Signal[DivergenceState]):
         # At once: the second point is above the first, and so on, far above.
         if state.points == _RECENT and first[0] > 0:
             # Above the loss of a model that knows nothing (ln of a vocabulary: 8 and more) noise does not reach far.
-            least = 1.4 if first[0] > _LN_VOCABULARY else 1.8
-            # A ramp: one low first value before a flat loss is an odd batch.
-            ramp = 1.15 < first[1] / first[0] < 3 and first[2] > 1.1 * first[1]
+            least = 1.4 if first[0] > _LN_VOCABULARY else 1.7
+            # A ramp: one low first value before a flat loss is an odd batch, and so it may be where all vary much.
+            ramp = 1.15 < first[1] / first[0] < 3 and first[2] > 1.05 * first[1]
+            ramp = ramp and noise(first[2:]) < 0.2 * median(first[2:])
             if ramp and min(first[2:]) > least * first[0] and min(last) > self._floor(state, first[0]):
                 return first[0]
         top, low = max(first[:3]), min(median(first[:3]), *state.blocks) if state.blocks else median(first[:3])
@@ -311,7 +312,7 @@ class Divergence(Signal[DivergenceState]):
         if length < patience or len(state.recent) < _RECENT:
             return False
         excess, peak = now - state.level, state.peak - state.level
-        if excess < 0.5 * peak or excess < self._least_excess(state):
+        if excess < max(0.5 * peak, self._least_excess(state), 3 * noise(state.recent)):
             return False
         earlier = median(state.recent[:3])
         return earlier - now < 0.05 * peak  # not on its way down

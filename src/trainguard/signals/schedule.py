@@ -29,13 +29,17 @@ _BEYOND = 1.02
 
 
 class ScheduleState(State, frozen=True, kw_only=True):
-    """`steps` and `rates` are the last logs; `ramp` is where the first rise ended, between two steps."""
+    """`steps` and `rates` are the last logs; `ramp` is where the first rise ended, between two steps.
+
+    `peak` is the largest rate of all logs, `peak_before` that of all but the last two.
+    """
 
     logs: int = 0
     steps: tuple[int, ...] = ()
     rates: tuple[float, ...] = ()
     first_step: int = 0
     peak: float = 0.0
+    peak_before: float = 0.0
     rising: bool = True
     ramp: tuple[int, int] = (0, 0)
     settled: int = 0
@@ -215,6 +219,7 @@ class ScheduleSignal(Signal[ScheduleState]):
             rates=(*state.rates, rate)[-_KEPT:],
             first_step=step if first else state.first_step,
             peak=max(state.peak, rate),
+            peak_before=max(state.peak_before, *state.rates[:-1][-1:], 0.0),
             rising=rising,
             ramp=ramp,
             settled=settled,
@@ -393,11 +398,12 @@ class ScheduleSignal(Signal[ScheduleState]):
                 "make learning_rate and the optimizer's own rate agree"
             )
             return self._say("above", message, sample, step, rate, state, None)
-        earlier = state.rates[: -len(rates)]
-        if len(earlier) < 5 or not state.fell or state.resumes or min(rates) < 2 * max(earlier):
+        # the peak of all logs but the last two
+        earlier = state.peak_before
+        if state.logs < 7 or not state.fell or state.resumes or min(rates) < 2 * earlier:
             return None
         message = (
-            f"the learning rate jumps to {rate:.3g}, it was {max(earlier):.3g} at most before and had begun to fall: "
+            f"the learning rate jumps to {rate:.3g}, it was {earlier:.3g} at most before and had begun to fall: "
             "check what sets the optimizer's rate"
         )
         return self._say("jump", message, sample, step, rate, state, None)

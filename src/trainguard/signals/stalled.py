@@ -18,8 +18,9 @@ _TICKS = 2
 _LONG_OVER = 4.0
 # Seconds that a step may take before anything is known of its pace.
 _SLOW_STEP = 30.0
-# Steps from log to log where that is not declared: TRL's default is 10 (trl 1.16, sft_config.py).
-_USUAL_INTERVAL = 10
+# Steps from log to log where that is not declared: between the defaults of TRL (10; trl 1.16, sft_config.py) and of
+# the Trainer (500; transformers 5.23, training_args.py). With the load it makes an hour.
+_USUAL_INTERVAL = 60
 # TrainingArguments.save_steps where it is not set (transformers 5.23, training_args.py).
 _USUAL_SAVE = 500
 # A first evaluation or save may take as long as this many intervals of the run.
@@ -274,8 +275,9 @@ class Stalled(Signal[StalledState]):
             return value("load_seconds") + _SLOW_STEP * steps, "the first steps"
         slowest = max(state.paces) * max(state.gaps)
         told = state.phases_told or any(self._every.values()) or state.eval_every is not None
-        floor = value("floor_seconds") if told else value("unknown_floor_seconds")
-        limit = floor + value("slowest_factor") * slowest
+        limit = value("floor_seconds") + value("slowest_factor") * slowest
+        if not told:  # an evaluation or a save may be going on at any time
+            limit = value("unknown_floor_seconds") + _PAUSE_INTERVALS * slowest
         due = () if state.phases_told else self._boundary(state)
         if due:
             known = {"evaluation": state.evaluation, "save": state.save}

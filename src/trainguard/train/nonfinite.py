@@ -50,8 +50,8 @@ class NonfiniteWatch:
     def note_loss(self, loss: Tensor) -> None:
         """Looks at a loss as the model gives it, before the Trainer averages it."""
         if self._on_cpu:
-            if loss.device.type == "cpu" and not self._loss_seen:
-                self._loss_seen = not _is_finite(loss.detach().sum().item() if loss.ndim else loss.item())
+            if loss.is_cpu and not self._loss_seen:
+                self._loss_seen = not _is_finite(loss.sum().item() if loss.ndim else loss.item())
             return
         if loss.device == self._flag.device:
             self._flag[0].add_(loss.detach().sum().float() * 0.0)
@@ -180,7 +180,7 @@ def _local(parameter: nn.Parameter) -> Tensor | None:
 
 
 def _one(gradient: Tensor) -> Tensor:
-    return gradient.detach().reshape(-1)[0]
+    return gradient[0] if gradient.ndim == 1 else gradient.reshape(-1)[0]
 
 
 def _is_finite(value: float) -> bool:

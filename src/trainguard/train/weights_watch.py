@@ -8,7 +8,9 @@ read at the next logged step.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -37,27 +39,40 @@ class WeightsWatch:
         self._before: Tensor | None = None
         device = self._parameters[0].device if self._parameters else torch.device("cpu")
         self._reader = None if device.type == "cpu" else FlagReader(device)
-        self._last: dict[str, float] = {}
+        self._rows = [index for index, name in enumerate(self.names) if is_lora_b(name)]
+        self._as_arrays = bool(self._parameters) and self._parameters[0].dtype in (torch.float32, torch.float64)
+        self._arrays: list[np.ndarray[Any, Any]] = []
+        self._array_before: np.ndarray[Any, Any] | None = None
 
     def look(self) -> dict[str, float]:
         """`weights_changed_share`: how many of the sampled tensors have changed since the last look, from 0 to 1;
         `lora_b_norm`: the norm of the sampled numbers of the adapter's B. {} where nothing can be said yet."""
         if not self._parameters:
             return {}
-        with torch.no_grad():
-            values = self._measure()
         if self._reader is None:
-            self._last = self._named(values.tolist()) if values is not None else {}
-            return self._last
+            measured = self._measure_here() if self._as_arrays else self._measure()
+            return self._named([float(value) for value in measured]) if measured is not None else {}
+        values = self._measure()
         arrived = self._reader.poll()
-        if arrived is not None:
-            self._last = self._named(arrived)
-        else:
-            self._last = {}
         if values is not None:
             self._reader.ask(values)
-        return self._last
+        return self._named(arrived) if arrived is not None else {}
 
+    def _measure_here(self) -> tuple[float, float] | None:
+        """As `_measure`, of weights that numpy can read where they are, which takes a tenth of the time."""
+        addresses = [each.data_ptr() for each in self._parameters]
+        if addresses != self._addresses:
+            self._arrays = [_spread(each.detach()).numpy() for each in self._parameters]
+            self._addresses = addresses
+            self._array_before = None
+        now = np.stack(self._arrays)
+        before, self._array_before = self._array_before, now
+        if before is None or before.shape != now.shape:
+            return None
+        changed = float((now != before).any(axis=1).mean())
+        return changed, float(np.linalg.norm(now[self._rows])) if self._rows else 0.0
+
+    @torch.no_grad()
     def _measure(self) -> Tensor | None:
         """Two numbers, the share and the norm; None at the first look. The views stand as long as the storage does."""
         addresses = [each.data_ptr() for each in self._parameters]
@@ -70,8 +85,7 @@ class WeightsWatch:
         if before is None or before.shape != now.shape:
             return None
         changed = (now != before).any(dim=1).float().mean()
-        rows = [index for index, name in enumerate(self.names) if is_lora_b(name)]
-        norm = now[rows].float().norm() if rows else changed
+        norm = now[self._rows].float().norm() if self._rows else changed
         return torch.stack([changed, norm])
 
     def _named(self, values: Sequence[float]) -> dict[str, float]:
