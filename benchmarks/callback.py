@@ -4,8 +4,8 @@
 
 Each pair is two runs in this process, one after the other, in alternating order; the first steps of each are left out.
 The ratios are medians over the pairs of that of their median step times, in time on the wall and in CPU time of this
-process. On a busy machine these differ by more than what is looked for, so that the time inside the guard's own hooks is
-measured as well, in CPU time of their thread: the share decides. The goal is at most 1 % of a step. Needs torch and
+process. On a busy machine these differ by more than what is looked for, so the time inside the guard's own hooks is
+measured as well, in CPU time of their thread: that share decides. The goal is at most 1 % of a step. Needs torch and
 transformers.
 """
 

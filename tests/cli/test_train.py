@@ -119,13 +119,16 @@ def test_an_adapter_and_a_result_that_was_lost_is_saved_again(folder: Path) -> N
 
 
 def test_an_exception_is_classified_and_its_traceback_kept(folder: Path) -> None:
-    # A template that fails on the data is found neither by a rule nor by the loading.
-    code, events, _ = train(folder, "--set", "optimizer=no_such_optimizer", "--set", "save.strategy=no")
-    assert code in (1, 2)
-    code, events, _ = train(folder, "--set", "trainer_arguments.dataloader_num_workers=-1")
+    # A row without an answer, which the check names and TRL ends with.
+    with (folder / "train.jsonl").open("a") as file:
+        file.write('{"messages": [{"role": "user", "content": "no answer"}]}\n')
+    assert train(folder)[0] == 1
+    assert not (folder / "output").exists()
+    code, events, _ = train(folder, "--force", "DATA010")
     assert code == 1
     (finding,) = [each["finding"] for each in of(events, "finding")]
     assert finding["code"] == "RUN022"
+    assert "while the data was tokenized" in finding["message"]
     assert "Traceback" in (folder / "output/trainguard/failure.txt").read_text()
 
 

@@ -69,7 +69,7 @@ def factor(kind: str, step: int, steps: int, warmup: int, options: dict[str, flo
         return 1.0
     if kind == "inverse_sqrt":
         scale = warmup or 10_000
-        return (scale / (step - warmup + scale)) ** 0.5
+        return math.sqrt(scale / (step - warmup + scale))
     x = min(1.0, (step - warmup) / max(1, steps - warmup))
     if kind == "linear":
         return 1 - x
@@ -383,7 +383,7 @@ def schedule(rng: Random) -> Case:
         if made.kind == "cosine_with_restarts":
             made.kind = "cosine"
             made.declared["lr_scheduler_type"] = "cosine"
-            made.declared.pop("num_cycles")
+            made.declared.pop("num_cycles", None)
             right = lambda step: peak * factor("cosine", step - 1, made.steps, made.warmup, {})  # noqa: E731
         legs = [Leg(begin=0, end=2 * at), Leg(begin=2 * at, end=made.steps)]
         made.rate = lambda step: right(step) if step <= 2 * at else right(step - 2 * at)

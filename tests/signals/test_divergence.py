@@ -113,6 +113,26 @@ def test_the_bump_of_a_warm_up() -> None:
     assert said(run(losses, noise=0.02, learning_rate=cosine(80, peak=1e-3, warmup=12))) == []
 
 
+def test_a_rise_while_the_learning_rate_rises() -> None:
+    losses = [2.0] * 14 + [2.0 + 0.06 * i for i in range(10)] + [2.5 * 0.98**i for i in range(40)]
+    warm = run(losses, noise=0.005, learning_rate=cosine(len(losses), peak=1e-3, warmup=24))
+    assert said(warm) == []
+    later = run([2.0] * 20 + losses, noise=0.005, learning_rate=[1e-3] * (len(losses) + 20))
+    assert [severity for _, severity in said(later)] == ["warn"]
+
+
+def test_a_long_way_down_is_a_recovery() -> None:
+    losses = [2.0 + 6.0 * 0.955**i for i in range(80)]
+    assert [severity for _, severity in said(run([*LEVEL, *losses], noise=0.01))] == ["warn"]
+
+
+def test_a_zero_is_no_recovery() -> None:
+    curve = run([*LEVEL, *[5.0] * 40])
+    for record in curve.records[33:40]:
+        record["loss"] = 0.0
+    assert [severity for _, severity in said(curve)] == ["warn", "error"]
+
+
 def test_nan_and_the_zero_in_its_place_are_not_looked_at() -> None:
     curve = run([*LEVEL, *[5.0] * 30])
     for record in curve.records[31:]:

@@ -85,6 +85,13 @@ def test_zero_without_nan_is_not_said() -> None:
         assert watched(LossNan, grpo(Random(seed))) == []
 
 
+def test_a_zero_is_no_evidence_in_grpo() -> None:
+    curve = run((0.01, 1.0), (0.0, NAN), (0.01, 1.0), (0.0, NAN), (0.0, NAN))
+    assert said(curve) == [1]
+    curve.method = "grpo"
+    assert said(curve) == [4]
+
+
 def test_nan_outputs_beside_a_zero_loss_count_without_a_norm() -> None:
     curve = Curve(records=[{"step": i, "loss": 2.0, "entropy": 1.0} for i in range(4)])
     curve.records += [{"step": i, "loss": 0.0, "entropy": NAN} for i in range(4, 8)]

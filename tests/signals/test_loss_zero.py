@@ -43,6 +43,10 @@ def test_from_the_first_point_on() -> None:
 def test_near_0_with_the_norm_at_the_clip_value() -> None:
     fall = ((0.8, 1.0), (0.2, 1.0), (0.03, 1.0), (0.004, 1.0), (0.0006, 1.0), (0.0001, 1.0))
     assert said(run(*FINE, *fall, max_grad_norm=1.0)) == [len(FINE) + 4]
+    # Declared: one point fewer than it takes to see that the norm repeats itself.
+    late = ((0.03, 1.7), (0.004, 1.0), (0.0006, 1.0), (0.0001, 1.0), (0.0001, 1.0))
+    assert said(run(*FINE, *late, max_grad_norm=1.0)) == [len(FINE) + 3]
+    assert said(run(*FINE, *late)) == [len(FINE) + 4]
     # Not declared: the norm repeats itself.
     repeats = tuple((loss, 0.3000001) for loss, _ in fall)
     assert said(run(*FINE, *repeats)) == [len(FINE) + 4]

@@ -100,9 +100,13 @@ def test_killed_at_any_call_of_the_publishing_a_verified_one_stands_after_the_ne
         output = tmp_path / str(number)
         checkpoint(output, 10, value=1.0)
         staged_before = staged(output, 10, value=2.0)
+        expected = (staged_before.staged / "model.safetensors").read_bytes()
         ended = run_until(number, output)
+        weights = output / "checkpoint-10" / "model.safetensors"
+        new = weights.is_file() and weights.read_bytes() == expected
         settle(output, guarded(output))
         assert latest_verified_checkpoint(output) == output / "checkpoint-10", f"before call {number}"
+        assert not new or weights.read_bytes() == expected, f"the newer one was lost before call {number}"
         assert not list(output.glob(".trainguard-*"))
         if ended:
             break

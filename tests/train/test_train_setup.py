@@ -61,6 +61,8 @@ def test_evaluation_without_data_is_none() -> None:
 def test_an_argument_that_trl_does_not_have_is_named_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"trainer_arguments\.neftune_noise_alfa.*did you mean neftune_noise_alpha"):
         make_arguments(arguments(RunConfig(trainer_arguments={"neftune_noise_alfa": 5})))
+    with pytest.raises(UsageError, match="SFTConfig refuses the configuration"):
+        make_arguments(arguments(RunConfig(optimizer="no_such_optimizer")))
     with pytest.raises(UsageError, match=r"trainer_arguments\.auto_find_batch_size: is set by trainguard"):
         arguments(RunConfig(trainer_arguments={"auto_find_batch_size": True}))
 

@@ -17,7 +17,10 @@ from trainguard.findings import EXIT_CLEAN, EXIT_FINDINGS, EXIT_INTERNAL
 
 if TYPE_CHECKING:
     from trainguard.cli.train_text import Speaker
+    from trainguard.train.identity import Identity
+    from trainguard.train.lineage import Start
     from trainguard.train.preparing import Prepared
+    from trainguard.train.run_lock import RunLock
 
 _RUN = "The run"
 _BEGIN = "Where it begins"
@@ -93,15 +96,16 @@ def command(
     """
     from trainguard.cli.train_text import JsonSpeaker, Silent, TextSpeaker
     from trainguard.train import processes
-    from trainguard.train.preparing import prepare
+    from trainguard.train.preparing import prepare, unchecked
 
     codes = _codes(forced)
     _hear_findings_once()
-    speaker: Speaker
     if processes.rank() != 0:
-        speaker = Silent()
-    else:
-        speaker = JsonSpeaker() if output_format == "json" else TextSpeaker(color)
+        if dry_run:
+            return EXIT_CLEAN
+        prepared = unchecked(config, environment=os.environ, flags=parsed_assignments(assignments))
+        return _run(prepared, Silent(), keep_moments=keep_moments)
+    speaker: Speaker = JsonSpeaker() if output_format == "json" else TextSpeaker(color)
     with speaker:
         with ByteProgress(str(config)) as progress:
             prepared = prepare(
@@ -131,25 +135,40 @@ def _dry(prepared: Prepared, speaker: Speaker) -> int:
 
 def _run(prepared: Prepared, speaker: Speaker, *, keep_moments: bool) -> int:
     from trainguard.train import processes
-    from trainguard.train.preparing import identity_of, start_of
-    from trainguard.train.running import is_done, require_libraries, settle_folder, train
+    from trainguard.train.running import require_libraries, train
 
     require_libraries()
     _stop_before_training()
+    first = processes.rank() == 0
+    lock, begin = _begin(prepared, speaker) if first else (None, None)
+    try:
+        begin = processes.agreed(begin)
+        if begin is None:
+            return EXIT_CLEAN
+        identity, start = begin
+        return train(prepared, identity, start, speaker.tell, keep_moments=keep_moments)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _begin(prepared: Prepared, speaker: Speaker) -> tuple[RunLock, tuple[Identity, Start] | None]:
+    """What the first process does for all: takes the folder, and finds where the run begins; None where it is done."""
+    from trainguard.train.preparing import identity_of, start_of
+    from trainguard.train.running import is_done, settle_folder
+
     identity = identity_of(prepared)
     lock = settle_folder(prepared, speaker.tell)
     try:
         start = start_of(prepared, identity)
         speaker.plan(prepared.plan, start)
-        if is_done(prepared, identity, start):
-            speaker.tell(
-                "end", code=EXIT_CLEAN, steps=start.done, planned=start.planned_steps, words="already complete"
-            )
-            return EXIT_CLEAN
-        start = processes.agreed(start)
-        return train(prepared, identity, start, speaker.tell, keep_moments=keep_moments)
-    finally:
+        if not is_done(prepared, identity, start):
+            return lock, (identity, start)
+        speaker.tell("end", code=EXIT_CLEAN, steps=start.done, planned=start.planned_steps, words="already complete")
+    except BaseException:
         lock.release()
+        raise
+    return lock, None
 
 
 def _stop_before_training() -> None:

@@ -15,8 +15,8 @@ from trainguard.drills.catalogue import EDGE_CASES
 from trainguard.drills.guard import Guard
 from trainguard.findings import Finding, Severity
 
-Area: TypeAlias = Literal["data", "model", "checkpoint", "config", "machine"]
-Need: TypeAlias = Literal["linux", "mount", "fuse", "seccomp", "train", "data", "disk"]
+Area: TypeAlias = Literal["data", "model", "checkpoint", "config", "machine", "gpu", "training", "code"]
+Need: TypeAlias = Literal["linux", "mount", "fuse", "seccomp", "train", "trl", "data", "disk"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,12 +17,18 @@ _DISK_BYTES = 3 * 10**9
 _DEADLINE_SECONDS = 20.0
 _SECCOMP_MACHINES = ("x86_64", "aarch64")
 
+_MODULES: dict[Need, tuple[str, ...]] = {
+    "train": ("torch", "transformers", "accelerate"),
+    "trl": ("torch", "transformers", "accelerate", "trl", "peft", "datasets", "jinja2"),
+    "data": ("tokenizers", "jinja2"),
+}
 _WORDS: dict[Need, str] = {
     "linux": "Linux",
     "mount": "root, or user namespaces that may mount",
     "fuse": "root, or user namespaces that may mount, and /dev/fuse",
     "seccomp": "Linux on x86-64 or ARM64",
     "train": "torch and transformers (pip install 'trainguard[train]')",
+    "trl": "Linux, torch, transformers, trl, peft and datasets (pip install 'trainguard[train]')",
     "data": "the readers of data (pip install 'trainguard[data]')",
     "disk": "3 GB of free disk",
 }
@@ -49,8 +55,9 @@ def _is_met(need: Need) -> bool:
         return linux and os.access("/dev/fuse", os.R_OK | os.W_OK) and _may_mount()
     if need == "disk":
         return shutil.disk_usage(tempfile.gettempdir()).free >= _DISK_BYTES
-    names = ("torch", "transformers", "accelerate") if need == "train" else ("tokenizers", "jinja2")
-    return all(importlib.util.find_spec(name) is not None for name in names)
+    if need == "trl" and not linux:
+        return False
+    return all(importlib.util.find_spec(name) is not None for name in _MODULES[need])
 
 
 def _may_mount() -> bool:

@@ -20,6 +20,12 @@ SPIKES = (
 # A rise: this many points in a row so far above, and rising among themselves.
 RISE = (5, 0.12, 6.0, 1.0)
 
+# So high a learning rate is for optimizers that scale it (Prodigy's 1.0) and for soft prompts (0.3 in Lester et al.
+# 2021). With one, two of the first losses far above the very first are no chance; with a usual one they may be.
+_WILD_RATE = 0.01
+LN_VOCABULARY = 8.0  # ln 3,000
+_FIRST = 6  # first points that are looked at one by one
+
 
 class Bar(NamedTuple):
     """What a value is held against: level, scale and noise of the window, and its highest excursion."""
@@ -73,3 +79,36 @@ def level_of(values: tuple[float, ...]) -> tuple[float, float, float]:
     flat = [value - slope * (i - middle) for i, value in enumerate(values)] if slope else values
     level = median(flat)
     return level, spread_of(tuple(flat), level), max(flat) - level
+
+
+def climbs(
+    start: tuple[float, ...], last: tuple[float, ...], blocks: tuple[float, ...], *, rate: float | None, floor: float
+) -> float | None:
+    """The level from which the first points of a run climb instead of falling; None where they do not.
+
+    `start` are its first values (up to 6), `last` the newest 5, `blocks` medians of what came between, `rate` the
+    learning rate, `floor` what a value has to be above in any case.
+    """
+    begun = start[0]
+    early = len(start) < _FIRST or start[1:] == last
+    if early and (rate or 0.0) >= _WILD_RATE and begun > 0 and sum(value > 1.6 * begun for value in start) >= 2:
+        return begun
+    if len(start) < _FIRST:
+        return None
+    # At once: the second point is above the first, and so on, far above.
+    if early and begun > 0:
+        least = 1.4 if begun > LN_VOCABULARY else 1.7
+        # A ramp: one low first value before a flat loss is an odd batch, and so it may be where all vary much.
+        ramp = 1.15 < start[1] / begun < 3 and start[2] > 1.05 * start[1]
+        if ramp and noise(start[2:]) < 0.2 * median(start[2:]) and min(start[2:]) > least * begun and min(last) > floor:
+            return begun
+    middle = median(start[:3])
+    top, low = max(start[:3]), min(middle, *blocks) if blocks else middle
+    four = min(last[-4:])
+    sure = four > 2.0 * max(top, low) or (
+        min(last) > 1.4 * max(top, low) and min(last) > top + 3 * spread_of(start[:3], middle)
+    )
+    if not sure or low <= 0 or four < floor:
+        return None
+    # On its way down again: the bump of a warm-up.
+    return None if median(last[-3:]) < 0.9 * max(last) else low

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from trainguard.findings import Finding
+from trainguard.signals._replays import NONE, Point, bends, close, rank_correlation, telling
 from trainguard.signals._robust import bounded, median, noise
 from trainguard.signals.base import Signal, State, Threshold
 from trainguard.signals.samples import Run, Sample
@@ -15,21 +16,8 @@ from trainguard.signals.samples import Run, Sample
 _HISTORY = 160
 _START = 32
 _AFTER = 24
-# What stands for a value that is not there: no loss and no count of tokens is this.
-_NONE = -1e99
 # The Trainer logged the epoch with two decimals until transformers 5.
 _ROUNDING = 0.0051
-
-
-class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One log: loss, gradient norm, the tokens since the log before, epoch; `_NONE` where a value is not there."""
-
-    step: int
-    gap: int
-    loss: float = _NONE
-    norm: float = _NONE
-    tokens: float = _NONE
-    epoch: float = _NONE
 
 
 class DataReplayedState(State, frozen=True, kw_only=True):
@@ -153,29 +141,29 @@ class DataReplayed(Signal[DataReplayedState]):
         gap = step - (state.step if state.step is not None else 0)
         if not state.told and not state.after and state.from_step is not None:
             gap = step - state.from_step
-        more = _NONE
+        more = NONE
         if tokens is not None:
             base = state.tokens if state.tokens is not None and state.tokens <= tokens else 0.0
             if not state.told and not state.after:
                 # TRL counts from 0 again after a resume (trl 1.16, sft_trainer.py: _total_train_tokens); a count that
                 # was restored goes on from a number that nobody has logged
-                base = 0.0 if state.tokens is None or tokens < state.tokens / 2 else _NONE
-            more = bounded(tokens - base) if base != _NONE else _NONE
+                base = 0.0 if state.tokens is None or tokens < state.tokens / 2 else NONE
+            more = bounded(tokens - base) if base != NONE else NONE
         norm, epoch = sample.finite("grad_norm"), sample.finite("epoch")
         return Point(
             step=step,
             gap=gap,
-            loss=bounded(loss) if loss is not None else _NONE,
-            norm=bounded(norm) if norm is not None else _NONE,
+            loss=bounded(loss) if loss is not None else NONE,
+            norm=bounded(norm) if norm is not None else NONE,
             tokens=more,
-            epoch=bounded(epoch) if epoch is not None else _NONE,
+            epoch=bounded(epoch) if epoch is not None else NONE,
         )
 
     def _kept(self, state: DataReplayedState, point: Point) -> DataReplayedState:
         before = state.before
         last = before[-1] if before else None
         epoch_start = state.epoch_start
-        if last is not None and last.epoch != _NONE and point.epoch != _NONE and int(point.epoch) > int(last.epoch):
+        if last is not None and last.epoch != NONE and point.epoch != NONE and int(point.epoch) > int(last.epoch):
             epoch_start = (point,)
         elif epoch_start and len(epoch_start) < _START:
             epoch_start = (*epoch_start, point)
@@ -223,8 +211,8 @@ class DataReplayed(Signal[DataReplayedState]):
         where batches are not skipped.
         """
         point, at = state.after[0], state.from_step or 0
-        known = [each for each in state.before if each.epoch != _NONE and each.step <= at]
-        if point.epoch == _NONE or not known or point.step <= at:
+        known = [each for each in state.before if each.epoch != NONE and each.step <= at]
+        if point.epoch == NONE or not known or point.step <= at:
             return False
         last = known[-1]
         pace = last.epoch / last.step if last.step > 0 and last.epoch > 0 else 0.0
@@ -248,9 +236,9 @@ class DataReplayed(Signal[DataReplayedState]):
             if min(off, self._per_epoch - off) < 1:
                 return True
         point = state.after[0]
-        if point.epoch == _NONE or point.step <= at:
+        if point.epoch == NONE or point.step <= at:
             return False
-        known = [each for each in state.before if each.epoch != _NONE and 0 < each.step <= at]
+        known = [each for each in state.before if each.epoch != NONE and 0 < each.step <= at]
         if not known or known[-1].epoch <= 0:
             return False
         pace = known[-1].epoch / known[-1].step
@@ -283,18 +271,18 @@ class DataReplayed(Signal[DataReplayedState]):
         for name in ("tokens", "loss"):
             ours = [getattr(each, name) for each in after]
             theirs = [getattr(each, name) for each in earlier[:n]]
-            skip = 1 if ours[0] == _NONE or (name == "tokens" and after[0].gap != earlier[0].gap) else 0
+            skip = 1 if ours[0] == NONE or (name == "tokens" and after[0].gap != earlier[0].gap) else 0
             ours, theirs = ours[skip:], theirs[skip:]
-            if len(ours) < int(self.threshold("equal_points")) or _NONE in ours or _NONE in theirs:
+            if len(ours) < int(self.threshold("equal_points")) or NONE in ours or NONE in theirs:
                 continue
             if any(a.gap != b.gap for a, b in zip(after[1:], earlier[1:n], strict=False)):
                 continue
-            if all(_close(a, b, 1e-6) for a, b in zip(ours, theirs, strict=True)) and _telling(ours, name):
+            if all(close(a, b, 1e-6) for a, b in zip(ours, theirs, strict=True)) and telling(ours, name):
                 return True
             if (
                 name == "loss"
                 and len(ours) >= int(self.threshold("near_points"))
-                and all(_close(a, b, 1e-3) for a, b in zip(ours, theirs, strict=True))
+                and all(close(a, b, 1e-3) for a, b in zip(ours, theirs, strict=True))
                 and noise(ours) > 0.02 * abs(median(ours))
             ):
                 return True
@@ -311,8 +299,8 @@ class DataReplayed(Signal[DataReplayedState]):
             other = by_step.get(point.step)
             if other is None:
                 break
-            equal_loss = point.loss != _NONE and other.loss != _NONE and _close(point.loss, other.loss, 1e-3)
-            equal_tokens = point.tokens != _NONE and other.tokens != _NONE and point.tokens == other.tokens
+            equal_loss = point.loss != NONE and other.loss != NONE and close(point.loss, other.loss, 1e-3)
+            equal_tokens = point.tokens != NONE and other.tokens != NONE and point.tokens == other.tokens
             if not (equal_tokens or equal_loss):
                 break
             count += 1
@@ -324,7 +312,7 @@ class DataReplayed(Signal[DataReplayedState]):
         if any(each.step == first.step for each in places):
             return ""
         for place in places:
-            apart = first.epoch - place.epoch if first.epoch != _NONE and place.epoch != _NONE else None
+            apart = first.epoch - place.epoch if first.epoch != NONE and place.epoch != NONE else None
             whole = apart is not None and round(apart) >= 1 and abs(apart - round(apart)) <= 2 * _ROUNDING
             if self._per_epoch is not None and apart is None:
                 turns = (first.step - place.step) / self._per_epoch
@@ -338,19 +326,19 @@ class DataReplayed(Signal[DataReplayedState]):
         after, least = state.after, int(self.threshold("alike_points"))
         if len(after) < least:
             return None
-        ours = _bends([each.loss for each in after])
+        ours = bends([each.loss for each in after])
         again = [each for each in same if each.step <= after[-1].step]
-        if len(again) == len(after) and _rank_correlation(ours, _bends([each.loss for each in again])) > 0.5:
+        if len(again) == len(after) and rank_correlation(ours, bends([each.loss for each in again])) > 0.5:
             return ""
         for begin in (state.start, state.epoch_start):
             earlier = begin[: len(after)]
             if len(earlier) < len(after) or any(a.gap != b.gap for a, b in zip(after[1:], earlier[1:], strict=False)):
                 continue
-            apart = after[0].epoch - earlier[0].epoch if min(after[0].epoch, earlier[0].epoch) != _NONE else None
+            apart = after[0].epoch - earlier[0].epoch if min(after[0].epoch, earlier[0].epoch) != NONE else None
             if apart is not None and round(apart) >= 1 and abs(apart - round(apart)) <= 2 * _ROUNDING:
                 continue
-            theirs = _bends([each.loss for each in earlier])
-            if _rank_correlation(ours, theirs) >= self.threshold("alike"):
+            theirs = bends([each.loss for each in earlier])
+            if rank_correlation(ours, theirs) >= self.threshold("alike"):
                 return f"alike:{earlier[0].step - earlier[0].gap + 1}"
         return None
 
@@ -373,37 +361,6 @@ class DataReplayed(Signal[DataReplayedState]):
                 "from_step": at,
                 "repeats_from_step": int(place) if place else None,
                 "points": points,
-                "epoch": state.after[0].epoch if state.after[0].epoch != _NONE else None,
+                "epoch": state.after[0].epoch if state.after[0].epoch != NONE else None,
             },
         )
-
-
-def _close(a: float, b: float, share: float) -> bool:
-    return a == b or abs(a - b) <= share * max(abs(a), abs(b))
-
-
-def _telling(values: Sequence[float], name: str) -> bool:
-    """Whether equal values tell batches apart: packing gives each the same tokens, a stuck loss each the same loss."""
-    if len(set(values)) < 3:
-        return False
-    if name == "tokens":
-        # a count of few tokens is shared by many batches
-        return len(set(values)) >= 3 and (min(values) >= 100 or len(values) >= 6)
-    digits = max(abs(each) for each in values)
-    return digits >= 0.05 or len(values) >= 6
-
-
-def _bends(values: Sequence[float]) -> list[float]:
-    """How far each value lies from the middle of its neighbours: the batch without the trend."""
-    return [values[i] - (values[i - 1] + values[i + 1]) / 2 for i in range(1, len(values) - 1)]
-
-
-def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
-    """Spearman's rank correlation; 0 where there are no ranks."""
-    n = len(a)
-    if n < 4 or n != len(b) or len(set(a)) < n or len(set(b)) < n:
-        return 0.0
-    place_a = {value: rank for rank, value in enumerate(sorted(a))}
-    place_b = {value: rank for rank, value in enumerate(sorted(b))}
-    total = sum((place_a[x] - place_b[y]) ** 2 for x, y in zip(a, b, strict=True))
-    return 1 - 6 * total / (n * (n * n - 1))

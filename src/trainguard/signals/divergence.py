@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from trainguard.findings import Finding, Severity
 from trainguard.signals._points import NEVER, at_step, counted_step, number, repeated, where
 from trainguard.signals._robust import bounded, halved, median, noise, push, trend_z
-from trainguard.signals._spikes import RISE, Bar, level_of, spread_of
+from trainguard.signals._spikes import LN_VOCABULARY, RISE, Bar, climbs, level_of, spread_of
 from trainguard.signals.base import Signal, State, Threshold
 from trainguard.signals.samples import Sample
 
@@ -28,10 +28,6 @@ _RUNAWAY, _MULTIPLIES = 10.0, 1.3
 _SHARE_OF_FIRST = 0.3
 # What a preference loss is where nothing is known: -log sigmoid(0) for DPO and reward models, KTO's 1 - sigmoid(0).
 _KNOWS_NOTHING = {"dpo": math.log(2), "reward": math.log(2), "kto": 0.5}
-# So high a learning rate is for optimizers that scale it (Prodigy's 1.0) and for soft prompts (0.3 in Lester et al.
-# 2021). With one, two of the first losses far above the very first are no chance; with a usual one they may be.
-_WILD_RATE = 0.01
-_LN_VOCABULARY = 8.0  # ln 3,000
 # GRPO: a KL divergence to the reference from which the policy is another model. trl 1.16 (grpo_trainer.py) logs its
 # k3 estimate exp(d) - d - 1, single values of which are thousands now and then.
 _KL_FLOOR = 1.0
@@ -143,6 +139,7 @@ class Divergence(Signal[DivergenceState]):
             every=every,
             points=state.points + 1,
             recent=push(state.recent, value, _RECENT),
+            start=state.start if len(state.start) >= _RECENT else (*state.start, value),
         )
         state = _with_rate(state, sample.finite("learning_rate"))
         if state.open:
@@ -163,8 +160,6 @@ class Divergence(Signal[DivergenceState]):
     # -- quiet: is this a beginning? --
 
     def _quiet(self, state: DivergenceState, value: float) -> tuple[DivergenceState, tuple[Finding, ...]]:
-        if len(state.start) < _RECENT:
-            state = replace(state, start=(*state.start, value))
         # No spike is below the window's last quarter, which the level is never above: most points cost no more.
         if len(state.usual) >= _LEAST and value > max(state.usual[-(_LEAST // 4) :]):
             level, spread, excursion = level_of(state.usual)
@@ -196,7 +191,7 @@ class Divergence(Signal[DivergenceState]):
         if self.run.method == "grpo":
             return state, ()
         if state.points <= _START:
-            low = self._climbs(state)
+            low = climbs(state.start, state.recent[-5:], state.blocks, rate=state.rate, floor=self._floor(state))
             if low is not None:
                 scale = self._scale(state, low)
                 opened = self._opened(state, level=low, scale=scale, spread=0.05 * scale, length=4)
@@ -210,40 +205,12 @@ class Divergence(Signal[DivergenceState]):
             return max(_KL_RATIO * abs(level), _KL_FLOOR)
         return max(abs(level), _SHARE_OF_FIRST * abs(median(state.start[:3])))
 
-    def _floor(self, state: DivergenceState, level: float, spread: float | None = None) -> float:
+    def _floor(self, state: DivergenceState, level: float = 0.0, spread: float | None = None) -> float:
         """What a value has to be above in any case: a preference loss that varies much, what knows nothing gives."""
         nothing = _KNOWS_NOTHING.get(self.run.method)
         if nothing is None or (spread is not None and spread < 0.1 * abs(level)):
             return -math.inf
         return 1.25 * max(nothing, median(state.start[:3]))
-
-    def _climbs(self, state: DivergenceState) -> float | None:
-        """The level from which the first points climb instead of falling."""
-        begun = state.start[0]
-        wild = (state.rate or 0.0) >= _WILD_RATE and state.points <= _RECENT
-        if wild and begun > 0 and sum(value > 1.6 * begun for value in state.start) >= 2:
-            return begun
-        if state.points < _RECENT:
-            return None
-        first, last = state.start, state.recent[-5:]
-        # At once: the second point is above the first, and so on, far above.
-        if state.points == _RECENT and first[0] > 0:
-            # Above the loss of a model that knows nothing (ln of a vocabulary: 8 and more) noise does not reach far.
-            least = 1.4 if first[0] > _LN_VOCABULARY else 1.7
-            # A ramp: one low first value before a flat loss is an odd batch, and so it may be where all vary much.
-            ramp = 1.15 < first[1] / first[0] < 3 and first[2] > 1.05 * first[1]
-            ramp = ramp and noise(first[2:]) < 0.2 * median(first[2:])
-            if ramp and min(first[2:]) > least * first[0] and min(last) > self._floor(state, first[0]):
-                return first[0]
-        top, low = max(first[:3]), min(median(first[:3]), *state.blocks) if state.blocks else median(first[:3])
-        spread = spread_of(first[:3], median(first[:3]))
-        sure = min(last[-4:]) > 2.0 * max(top, low) or (
-            min(last) > 1.4 * max(top, low) and min(last) > top + 3 * spread
-        )
-        if not sure or low <= 0 or min(last[-4:]) < self._floor(state, low):
-            return None
-        # On its way down again: the bump of a warm-up.
-        return None if median(last[-3:]) < 0.9 * max(last) else low
 
     def _slow(self, state: DivergenceState) -> tuple[DivergenceState, tuple[Finding, ...]]:
         blocks = state.blocks
@@ -296,9 +263,9 @@ class Divergence(Signal[DivergenceState]):
         near = state.level + max(3 * state.spread, 0.25 * (state.peak - state.level), 0.1 * state.scale)
         back = state.back + 1 if value <= near else 0
         if back >= 3:
-            # It is back: what follows is judged by a level of its own, the blocks before it are history.
-            usual = state.usual if len(state.usual) >= _LEAST else ()
-            return replace(state, open=False, back=0, usual=usual, blocks=(), stride=_BLOCK, pending=0), ()
+            # It is back, or nearly: what follows is judged by a level that is learnt anew, not by the one before the
+            # spike, above which the rest of the way down would be another.
+            return replace(state, open=False, back=0, usual=(), blocks=(), stride=_BLOCK, pending=0), ()
         state = replace(state, back=back)
         if state.failed or back or not self._stays(state, now, length):
             return state, ()
@@ -319,7 +286,7 @@ class Divergence(Signal[DivergenceState]):
 
     def _least_excess(self, state: DivergenceState) -> float:
         # The first points are few, and may lie low by chance: such a level has to be left by as much again.
-        uncertain = state.since <= 3 and state.level < _LN_VOCABULARY
+        uncertain = state.since <= 3 and state.level < LN_VOCABULARY
         return (5 if uncertain else 2) * self.threshold("slow_rise") * state.scale
 
     def _ended(self, state: DivergenceState) -> tuple[DivergenceState, tuple[Finding, ...]]:

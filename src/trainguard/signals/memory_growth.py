@@ -183,7 +183,7 @@ class MemoryGrowth(Signal[MemoryGrowthState]):
             has_allocated, has_reserved = min(allocated) >= 0, min(reserved) >= 0
             if has_allocated and _thirds_rise(allocated):
                 climb = self._climb(steps, allocated, loads, few_jumps=False)
-                if climb is not None and allocated[-1] > state.ceiling * 1.1:
+                if climb is not None and self._above(state, steps[0], climb, allocated[-1]):
                     finding = self._leak(state, sample, climb, allocated[-1])
                     if finding is not None:
                         return finding
@@ -201,6 +201,14 @@ class MemoryGrowth(Signal[MemoryGrowthState]):
                     if finding is not None:
                         return finding
         return None
+
+    def _above(self, state: MemoryGrowthState, since: float, climb: _Climb, now: float) -> bool:
+        """Whether the climb has left all that was there before it: noise climbs too, within its range."""
+        if now <= state.ceiling * 1.1:
+            return False
+        windows = ((state.steps, state.allocated), (state.sparse_steps, state.sparse_allocated))
+        before = [value for steps, values in windows for step, value in zip(steps, values, strict=True) if step < since]
+        return now > max(before, default=0.0) + 0.25 * climb.rise
 
     def _climb(
         self, steps: tuple[float, ...], values: tuple[float, ...], loads: tuple[float, ...], *, few_jumps: bool

@@ -9,16 +9,12 @@ from typing import Any
 import msgspec
 
 from trainguard.findings import Finding
+from trainguard.signals import _schedule_state as history
+from trainguard.signals._schedule_state import CALM, ROUNDED, ZERO, ScheduleState
 from trainguard.signals._schedules import PLANNED, Schedule, declared_schedule, planned_steps
-from trainguard.signals.base import Signal, State, Threshold
+from trainguard.signals.base import Signal, Threshold
 from trainguard.signals.samples import Run, Sample
 
-# Logs of the learning rate that are kept, to find the one of the step that a run resumes from.
-_KEPT = 48
-# Rates below this share of nothing: the smallest rate that anybody trains with is far above it.
-_ZERO = 1e-12
-# Half of the last digit of a rate that was rounded to six decimals on its way: 0 may then stand for this.
-_ROUNDED = 5e-7
 # The Trainer rounded the epoch to two decimals until transformers 5 (`trainer.py`, `log`).
 _EPOCH_ROUNDING = 0.005
 # Updates that fp16 skips while the loss scale, 65536 at first (torch.amp.GradScaler), comes down; the schedule waits.
@@ -26,39 +22,6 @@ _FP16_SKIPPED = 10
 _FP16_ZERO_STEPS = 50
 # An update beyond the plan by this share is not yet another plan: the last accumulation is rounded.
 _BEYOND = 1.02
-
-
-class ScheduleState(State, frozen=True, kw_only=True):
-    """`steps` and `rates` are the last logs; `ramp` is where the first rise ended, between two steps.
-
-    `peak` is the largest rate of all logs, `peak_before` that of all but the last two.
-    """
-
-    logs: int = 0
-    steps: tuple[int, ...] = ()
-    rates: tuple[float, ...] = ()
-    first_step: int = 0
-    peak: float = 0.0
-    peak_before: float = 0.0
-    rising: bool = True
-    ramp: tuple[int, int] = (0, 0)
-    settled: int = 0
-    fell: bool = False
-    zeros: int = 0
-    flat: int = 0
-    flat_from: int = 0
-    outside: int = 0
-    inside: int = 0
-    inside_from: int = 0
-    above: int = 0
-    other_file: bool = False
-    resumed_from: int | None = None
-    rate_before: float | None = None
-    rates_after: tuple[float, ...] = ()
-    resumes: int = 0
-    planned: int | None = None
-    planned_error: float = 0.0
-    said: bool = False
 
 
 class ScheduleSignal(Signal[ScheduleState]):
@@ -138,7 +101,7 @@ class ScheduleSignal(Signal[ScheduleState]):
 
     def step(self, state: ScheduleState, sample: Sample) -> tuple[ScheduleState, tuple[Finding, ...]]:
         if sample.kind == "resume":
-            return self._resumed(state, _count(sample.value("from_step"), sample.step)), ()
+            return self._resumed(state, history.count_or(sample.value("from_step"), sample.step)), ()
         if sample.kind == "file" and state.logs:
             # another file may begin a schedule of its own: nothing that was declared is known to hold for it
             return ScheduleState(other_file=True, logs=state.logs, said=state.said), ()
@@ -158,17 +121,17 @@ class ScheduleSignal(Signal[ScheduleState]):
         state = self._noted(state, step, rate, sample)
         known = sample.step is not None or self._interval is not None
         band = self._band(state, step) if known else None
-        state = _judged(state, step, rate, band, self._margin(state))
+        state = history.judged(state, step, rate, band, self._margin(state))
         if self._kind in PLANNED and state.flat >= int(self.threshold("flat_logs")):
             state = msgspec.structs.replace(state, inside=0)  # a rate that stands still only crosses the right one
         if state.said:
-            calm = _calm(state, step) if band is not None else self._usual_again(state)
+            calm = history.calm_again(state, step) if band is not None else self._usual_again(state)
             return (msgspec.structs.replace(state, said=False) if calm else state), ()
         finding = (
             self._zero(state, sample, step, rate, band)
             or self._outside(state, sample, step, rate, band)
             or self._flat(state, sample, step, rate)
-            or (self._jump(state, sample, step, rate) if band is None else None)
+            or (self._jump(state, sample, step, rate) if self._open(state, band) else None)
             or (self._too_large(state, sample, step, rate) if band is None else None)
         )
         return (msgspec.structs.replace(state, said=True, inside=0), (finding,)) if finding else (state, ())
@@ -186,7 +149,7 @@ class ScheduleSignal(Signal[ScheduleState]):
             rate_before=before[-1][1] if past_ramp else None,
             rates_after=(),
             resumes=state.resumes + 1,
-            said=state.said and state.inside < _CALM,
+            said=state.said and state.inside < CALM,
             zeros=0,
             flat=0,
             outside=0,
@@ -197,7 +160,7 @@ class ScheduleSignal(Signal[ScheduleState]):
         last = state.rates[-1] if state.rates else None
         first = last is None
         rising, ramp, settled, fell = state.rising, state.ramp, state.settled, state.fell
-        if rising and last is not None and rate <= last and rate > _ZERO:
+        if rising and last is not None and rate <= last and rate > ZERO:
             # the peak was reached after the last log that was still lower
             lower = [each for each, value in zip(state.steps, state.rates, strict=True) if value < last * (1 - 1e-9)]
             rising, ramp = False, (lower[-1] if lower else 0, state.steps[-1] if rate == last else step)
@@ -215,8 +178,8 @@ class ScheduleSignal(Signal[ScheduleState]):
         return msgspec.structs.replace(
             state,
             logs=state.logs + 1,
-            steps=(*state.steps, step)[-_KEPT:],
-            rates=(*state.rates, rate)[-_KEPT:],
+            steps=(*state.steps, step)[-history.KEPT :],
+            rates=(*state.rates, rate)[-history.KEPT :],
             first_step=step if first else state.first_step,
             peak=max(state.peak, rate),
             peak_before=max(state.peak_before, *state.rates[:-1][-1:], 0.0),
@@ -224,10 +187,10 @@ class ScheduleSignal(Signal[ScheduleState]):
             ramp=ramp,
             settled=settled,
             fell=fell,
-            zeros=state.zeros + 1 if rate <= _ZERO else 0,
+            zeros=state.zeros + 1 if rate <= ZERO else 0,
             flat=state.flat + 1 if same else 1,
             flat_from=state.flat_from if same and state.flat else step,
-            rates_after=(*state.rates_after, rate)[:_KEPT] if state.resumed_from is not None else (),
+            rates_after=(*state.rates_after, rate)[: history.KEPT] if state.resumed_from is not None else (),
             planned=planned,
             planned_error=min(1.0, error),
         )
@@ -244,11 +207,13 @@ class ScheduleSignal(Signal[ScheduleState]):
         return state.peak if seen and state.peak > 0 else None
 
     def _margin(self, state: ScheduleState) -> float:
-        return self.threshold("margin") * (self._peak(state) or 0.0) + (_ROUNDED if _looks_rounded(state.rates) else 0)
+        return self.threshold("margin") * (self._peak(state) or 0.0) + (
+            ROUNDED if history.looks_rounded(state.rates) else 0
+        )
 
     def _least(self, state: ScheduleState) -> float:
         """A rate that cannot be a 0 that was rounded on its way."""
-        return max(_ROUNDED, 0.005 * (self._peak(state) or 0.0))
+        return max(ROUNDED, 0.005 * (self._peak(state) or 0.0))
 
     def _band(self, state: ScheduleState, step: int, *, slack: int | None = None) -> tuple[float, float] | None:
         """Least and largest rate that the declared schedule allows at this log; None where it does not tell."""
@@ -263,6 +228,8 @@ class ScheduleSignal(Signal[ScheduleState]):
         warmup = schedule.warmup_steps(planned)
         if warmup is not None:
             spans = (warmup, warmup)
+        elif schedule.kind == "inverse_sqrt":
+            return None  # its time scale is the warm-up
         elif state.rising:
             # still in a warm-up of unknown length, which is the slowest where it takes the whole run
             low = peak * max(0, step - 1 - slack) / planned if planned is not None and self._kind in PLANNED else 0.0
@@ -278,7 +245,7 @@ class ScheduleSignal(Signal[ScheduleState]):
     ) -> Finding | None:
         if not state.zeros:
             return None
-        planned, ever = state.planned, state.peak > _ZERO
+        planned, ever = state.planned, state.peak > ZERO
         if planned is not None and step > planned and not state.other_file:
             return None  # beyond the plan there is no schedule
         many = int(self.threshold("zero_logs"))
@@ -315,7 +282,7 @@ class ScheduleSignal(Signal[ScheduleState]):
         kind, peak, low, high = self._kind, self._peak(state) or 0.0, band[0], band[1]
         expected = f"{high:.3g}" if high - low < 0.02 * high else f"{low:.3g} to {high:.3g}"
         declared = f"{kind} from learning_rate {peak:.3g}" + (f" over {state.planned} steps" if state.planned else "")
-        if state.resumed_from is not None and len(state.rates_after) <= _AFTER_RESUME:
+        if state.resumed_from is not None and len(state.rates_after) <= history.AFTER_RESUME:
             before = f", it was {state.rate_before:.3g} before" if state.rate_before is not None else ""
             what, shape = (
                 f"after the resume from step {state.resumed_from} the learning rate is {rate:.3g}{before}",
@@ -336,7 +303,7 @@ class ScheduleSignal(Signal[ScheduleState]):
 
     def _flat(self, state: ScheduleState, sample: Sample, step: int, rate: float) -> Finding | None:
         """A rate that has not moved by one digit while the declared schedule has fallen: earlier than the band."""
-        if state.flat < int(self.threshold("flat_logs")) or rate <= _ZERO or self._kind not in PLANNED:
+        if state.flat < int(self.threshold("flat_logs")) or rate <= ZERO or self._kind not in PLANNED:
             return None
         if sample.step is None and self._interval is None:
             return None
@@ -347,7 +314,9 @@ class ScheduleSignal(Signal[ScheduleState]):
         if then is None or now is None or peak is None:
             return None
         drop = then[0] - now[1]
-        least = max((0.08 if self._fp16 else 0.03) * peak, 4 * 2 * _ROUNDED if _looks_rounded(state.rates) else 0.0)
+        least = max(
+            (0.08 if self._fp16 else 0.03) * peak, 4 * 2 * ROUNDED if history.looks_rounded(state.rates) else 0.0
+        )
         if drop < least:
             return None
         message = (
@@ -360,7 +329,7 @@ class ScheduleSignal(Signal[ScheduleState]):
     def _jump(self, state: ScheduleState, sample: Sample, step: int, rate: float) -> Finding | None:
         """After a resume without a declared schedule to hold it against."""
         before, after, factor = state.rate_before, state.rates_after, self.threshold("jump")
-        if before is None or before <= _ZERO or len(after) < 2 or len(after) > 6 or state.other_file:
+        if before is None or before <= ZERO or len(after) < 2 or len(after) > 6 or state.other_file:
             return None
         if len(after) == 2 and min(after) >= factor * before:
             # a restart of the cosine's own comes at its end
@@ -377,6 +346,10 @@ class ScheduleSignal(Signal[ScheduleState]):
             "resume_from_checkpoint, so that the scheduler's state is restored and no new schedule begins"
         )
         return self._say(shape, message, sample, step, rate, state, None)
+
+    def _open(self, state: ScheduleState, band: tuple[float, float] | None) -> bool:
+        """Whether the declared schedule leaves nearly everything open, as a floor that is not declared does."""
+        return band is None or band[1] - band[0] > 0.5 * (self._peak(state) or 0.0)
 
     def _seen_before(self, state: ScheduleState) -> float:
         """The largest rate among the logs before the resume that are still kept."""
@@ -410,8 +383,8 @@ class ScheduleSignal(Signal[ScheduleState]):
 
     def _usual_again(self, state: ScheduleState) -> bool:
         """Where no schedule is known: the last logs are above 0, not above what is declared, and without a leap."""
-        last = state.rates[-_CALM:]
-        if len(last) < _CALM or min(last) <= _ZERO or max(last) >= 1.5 * min(last):
+        last = state.rates[-CALM:]
+        if len(last) < CALM or min(last) <= ZERO or max(last) >= 1.5 * min(last):
             return False
         return self._declared_peak is None or max(last) <= 1.5 * self._declared_peak
 
@@ -431,41 +404,3 @@ class ScheduleSignal(Signal[ScheduleState]):
         if state.resumed_from is not None:
             evidence |= {"resumed_from": state.resumed_from, "learning_rate_before": state.rate_before}
         return self.finding(message, step=step if sample.step is not None else None, evidence=evidence)
-
-
-# Logs after a resume in which a wrong rate is put down to it.
-_AFTER_RESUME = 8
-# Logs within the schedule after which what was said is over.
-_CALM = 5
-
-
-def _judged(
-    state: ScheduleState, step: int, rate: float, band: tuple[float, float] | None, margin: float
-) -> ScheduleState:
-    """Counts logs in a row inside and outside the band. A rate of 0 is never a sign that all is well."""
-    if band is None:
-        return msgspec.structs.replace(state, outside=0, inside=0) if state.outside or state.inside else state
-    out = rate < band[0] - margin or rate > band[1] + margin
-    inside = 0 if out or rate <= _ZERO else state.inside + 1
-    return msgspec.structs.replace(
-        state,
-        outside=state.outside + 1 if out else 0,
-        inside=inside,
-        inside_from=step if inside == 1 else state.inside_from,
-    )
-
-
-def _calm(state: ScheduleState, step: int) -> bool:
-    """Within the schedule for long: a wrong rate crosses the right one, too, where a cosine restarts."""
-    return state.inside >= _CALM and step - state.inside_from >= 0.2 * (state.planned or 0)
-
-
-def _looks_rounded(rates: tuple[float, ...]) -> bool:
-    """Whether all rates are whole millionths: then they may have been rounded to six decimals."""
-    return all(abs(rate * 1e6 - round(rate * 1e6)) < 1e-4 for rate in rates[-8:])
-
-
-def _count(value: float | None, otherwise: int | None) -> int | None:
-    if value is None or not math.isfinite(value) or value < 0:
-        return otherwise
-    return int(value)

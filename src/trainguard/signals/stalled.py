@@ -24,7 +24,7 @@ _USUAL_INTERVAL = 60
 # TrainingArguments.save_steps where it is not set (transformers 5.23, training_args.py).
 _USUAL_SAVE = 500
 # A first evaluation or save may take as long as this many intervals of the run.
-_PAUSE_INTERVALS = 10.0
+_PAUSE_INTERVALS = 20.0
 
 
 class StalledState(State, frozen=True, kw_only=True):
@@ -276,8 +276,10 @@ class Stalled(Signal[StalledState]):
         slowest = max(state.paces) * max(state.gaps)
         told = state.phases_told or any(self._every.values()) or state.eval_every is not None
         limit = value("floor_seconds") + value("slowest_factor") * slowest
-        if not told:  # an evaluation or a save may be going on at any time
-            limit = value("unknown_floor_seconds") + _PAUSE_INTERVALS * slowest
+        if not told:
+            # a run that promises nothing at all may evaluate at any time
+            factor = value("slowest_factor") if self.run.declared else _PAUSE_INTERVALS / 2
+            limit = value("unknown_floor_seconds") + factor * slowest
         due = () if state.phases_told else self._boundary(state)
         if due:
             known = {"evaluation": state.evaluation, "save": state.save}

@@ -12,6 +12,7 @@ from trainguard.facts.checkpoint.latest import latest_verified_checkpoint
 from trainguard.facts.checkpoint.reading import checkpoint_folders
 from trainguard.facts.checkpoint.records import Checkpoint
 from trainguard.facts.checkpoint.verify import verify
+from trainguard.facts.config.reading import read_config
 from trainguard.findings import Finding, Report
 from trainguard.train import processes
 from trainguard.train.checking import (
@@ -79,6 +80,12 @@ def prepare(
     check_machine(material, prepared.plan.needed_bytes if prepared.plan is not None else None, options)
     prepared.stops = stopping(material.reports, forced)
     return prepared
+
+
+def unchecked(source: Path, *, environment: Mapping[str, str], flags: Mapping[str, object]) -> Prepared:
+    """The configuration alone, for the processes beside the first one, which checks for all."""
+    config = read_config(source, environment=environment, flags=flags)
+    return Prepared(material=Material(config=config), resume=True)
 
 
 def identity_of(prepared: Prepared) -> Identity:

@@ -20,26 +20,26 @@ _TENSORS = 8
 # Numbers of one tensor. bfloat16 keeps 8 bits, so that at a small learning rate a single weight may stay for many
 # steps, but hardly all of so many.
 _NUMBERS = 64
+_RUNS = 4
 
 
 class WeightsWatch:
     """Compares a sample of the trainable weights with that of the last `look`.
 
-    `names` are the sampled tensors. `adapter` are the names among them that are the B of a LoRA, which begin at zero
-    and stay there where the adapter does not learn (peft 0.21, tuners/lora/layer.py: reset_lora_parameters).
+    `names` are the sampled tensors. `adapter` says that they are the B of a LoRA, which begin at zero and stay there
+    where the adapter does not learn (peft 0.21, tuners/lora/layer.py: reset_lora_parameters).
     """
 
     def __init__(self, parameters: Sequence[tuple[str, nn.Parameter]]) -> None:
         chosen = sampled(parameters)
         self.names = tuple(name for name, _ in chosen)
-        self.adapter = tuple(name for name in self.names if is_lora_b(name))
+        self.adapter = any(is_lora_b(name) for name in self.names)  # then all are
         self._parameters = [each for _, each in chosen]
         self._addresses: list[int] = []
         self._views: list[Tensor] = []
         self._before: Tensor | None = None
         device = self._parameters[0].device if self._parameters else torch.device("cpu")
         self._reader = None if device.type == "cpu" else FlagReader(device)
-        self._rows = [index for index, name in enumerate(self.names) if is_lora_b(name)]
         self._as_arrays = bool(self._parameters) and self._parameters[0].dtype in (torch.float32, torch.float64)
         self._arrays: list[np.ndarray[Any, Any]] = []
         self._array_before: np.ndarray[Any, Any] | None = None
@@ -69,8 +69,8 @@ class WeightsWatch:
         before, self._array_before = self._array_before, now
         if before is None or before.shape != now.shape:
             return None
-        changed = float((now != before).any(axis=1).mean())
-        return changed, float(np.linalg.norm(now[self._rows])) if self._rows else 0.0
+        changed = float((now != before).reshape(len(now), -1).any(axis=1).sum()) / len(now)
+        return changed, float(np.linalg.norm(now)) if self.adapter else 0.0
 
     @torch.no_grad()
     def _measure(self) -> Tensor | None:
@@ -84,8 +84,8 @@ class WeightsWatch:
         before, self._before = self._before, now
         if before is None or before.shape != now.shape:
             return None
-        changed = (now != before).any(dim=1).float().mean()
-        norm = now[self._rows].float().norm() if self._rows else changed
+        changed = (now != before).flatten(1).any(dim=1).float().mean()
+        norm = now.float().norm() if self.adapter else changed
         return torch.stack([changed, norm])
 
     def _named(self, values: Sequence[float]) -> dict[str, float]:
@@ -120,6 +120,7 @@ def sampled(parameters: Sequence[tuple[str, nn.Parameter]]) -> list[tuple[str, n
 
 
 def _spread(values: Tensor) -> Tensor:
-    """Numbers from all over a tensor, as a view of it."""
+    """Numbers from all over a tensor, as a view of it: few runs of neighbours, since each is a miss of the cache."""
     flat = values.view(-1)
-    return flat[:: flat.numel() // _NUMBERS][:_NUMBERS]
+    length = flat.numel() // _RUNS
+    return flat[: _RUNS * length].view(_RUNS, length)[:, : _NUMBERS // _RUNS]

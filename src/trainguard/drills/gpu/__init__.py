@@ -1,0 +1,1 @@
+"""Drills about the memory of the GPU and of the machine."""

@@ -1,0 +1,1 @@
+"""Drills about the flow of a training run."""

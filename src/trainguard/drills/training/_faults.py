@@ -1,0 +1,125 @@
+"""Faults for a run, made in its own process before it begins. For forks: imports torch.
+
+Where a machine has no GPU, its allocator is stood in for at the lowest boundary that there is, with its exception and
+its words; where it has one, the allocator itself runs out.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+
+_MIB = 2**20
+# As torch 2.13 words it (c10/cuda/CUDACachingAllocator.cpp).
+_WORDS = (
+    "CUDA out of memory. Tried to allocate {tried:.2f} MiB. GPU 0 has a total capacity of 79.19 GiB of which 1.00 MiB "
+    "is free. Of the allocated memory 78.00 GiB is allocated by PyTorch, and 5.00 MiB is reserved by PyTorch but "
+    "unallocated."
+)
+
+
+def install(fault: Mapping[str, Any]) -> None:
+    """Makes the fault named `what`, with the rest as its arguments."""
+    arguments = {key: value for key, value in fault.items() if key != "what"}
+    _FAULTS[fault["what"]](**arguments)
+
+
+def _full_while_loading() -> None:
+    """The weights do not fit: no allocation succeeds when the model is to go to its device."""
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(1e-6)
+        return
+    to = PreTrainedModel.to
+
+    @functools.wraps(to)
+    def full(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise torch.OutOfMemoryError(_WORDS.format(tried=sum(each.nbytes for each in self.parameters()) / _MIB))
+
+    PreTrainedModel.to = full
+
+
+def _full_while_training(*, at: int, rows: int) -> None:
+    """From the `at`-th micro-batch on, the activations of `rows` rows and more do not fit."""
+    step = Trainer.training_step
+    count = 0
+
+    @functools.wraps(step)
+    def limited(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count < at:
+            return step(self, model, inputs, *args, **kwargs)
+        batch, length = inputs["input_ids"].shape
+        if torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(_SHARE)
+            most = _SHARE * torch.cuda.get_device_properties(0).total_memory
+            # What a longer batch would take: more than there is from `rows` rows on.
+            hog = torch.empty(int(most * (batch + 0.5) / rows), dtype=torch.uint8, device="cuda")
+            del hog
+            torch.cuda.empty_cache()
+            return step(self, model, inputs, *args, **kwargs)
+        # The largest of them are the logits, in 32 bits.
+        with _Limited(int((rows - 0.5) * length * model.config.vocab_size * 4)):
+            return step(self, model, inputs, *args, **kwargs)
+
+    Trainer.training_step = limited
+
+
+_SHARE = 0.02  # of the GPU's memory, for a run of a tiny model
+
+
+class _Limited(TorchDispatchMode):
+    """An allocator that has `most` bytes in one piece, and no more."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+        made = func(*args, **(kwargs or {}))
+        for each in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(each, torch.Tensor) and each.untyped_storage().nbytes() > self._most:
+                raise torch.OutOfMemoryError(_WORDS.format(tried=each.untyped_storage().nbytes() / _MIB))
+        return made
+
+
+def _own_code(*, at: int, place: str) -> None:
+    """Calls `go` of the module own.py: in the `at`-th forward pass with the batch, or while the data is tokenized."""
+    spec = importlib.util.spec_from_file_location("own", "own.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if place == "tokenize":
+        PreTrainedTokenizerBase.apply_chat_template = _calling(
+            PreTrainedTokenizerBase.apply_chat_template, module.go, at
+        )
+    else:
+        Trainer.compute_loss = _calling(Trainer.compute_loss, module.go, at)
+
+
+def _calling(function: Callable[..., Any], go: Callable[..., Any], at: int) -> Any:
+    count = 0
+
+    @functools.wraps(function)
+    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == at:
+            go(args[-1] if args else None)
+        return function(self, *args, **kwargs)
+
+    return called
+
+
+_FAULTS: Mapping[str, Callable[..., None]] = {
+    "full-while-loading": _full_while_loading,
+    "full-while-training": _full_while_training,
+    "own-code": _own_code,
+}
