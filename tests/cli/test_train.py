@@ -132,6 +132,23 @@ def test_an_exception_is_classified_and_its_traceback_kept(folder: Path) -> None
     assert "Traceback" in (folder / "output/trainguard/failure.txt").read_text()
 
 
+@pytest.mark.slow
+def test_two_processes_speak_once_and_count_their_batches_together(folder: Path) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    given = ["--set", "max_steps=4", "--set", "save.steps=2", "--set", "eval.strategy=no"]
+    command = [*launch, "trainguard", "train", "trainguard.toml", "--format", "json", *given]
+    cache = {"HF_HOME": str(folder / "hf"), "HF_DATASETS_CACHE": str(folder / "hf/datasets")}
+    for kind in ("fresh", "complete"):
+        done = subprocess.run(
+            command, cwd=folder, env=environment(**OFFLINE, **cache), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        (plan,) = of(events, "plan")
+        assert (plan["start"]["kind"], plan["plan"]["effective_batch"]) == (kind, 4)
+        assert [each["steps"] for each in of(events, "end")] == [4]
+
+
 # -- before anything is loaded, in this process ----------------------------------
 
 

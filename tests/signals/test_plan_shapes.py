@@ -167,6 +167,20 @@ def test_load_evaluation_and_save_are_no_stalls() -> None:
     assert len(said("RUN008", seen, FEW)) == 1
 
 
+def test_a_short_evaluation_says_nothing_of_a_save() -> None:
+    seen = [
+        *paced(9, 20),
+        {"event": "phase", "name": "evaluate", "t": 181.0},
+        {"eval_loss": 1.0, "step": 90, "t": 190.0},
+    ]
+    seen += [
+        {"event": "phase", "name": "save", "t": 190.0},
+        *ticks(190, 1700),
+        {"event": "phase", "name": "train", "t": 1900.0},
+    ]
+    assert said("RUN008", [*seen, *paced(5, 20, begin=1900, step=90)], FEW) == []
+
+
 def test_nothing_after_the_end() -> None:
     assert said("RUN008", [*paced(9, 20), {"event": "end", "t": 181.0, "exit_code": 0}, *ticks(181, 9000)], FEW) == []
 
@@ -245,7 +259,7 @@ def test_high_water_and_saturation_are_healthy() -> None:
             mark = max(mark, rng.gauss(0, 1))
             values.append(14 + 2 * mark)
         assert said("RUN014", memory(values), GPU) == []
-    for settle in (3, 8, 15):
+    for settle in (3, 8, 15, 30, 40):
         assert said("RUN014", memory([18 - 6 * math.exp(-i / settle) for i in range(100)]), GPU) == []
 
 
@@ -354,6 +368,9 @@ def test_next_epoch_in_the_same_order_is_right() -> None:
         first = batches(range(1, 125), of, tokens=True, per_epoch=50)
         after = batches(range(at + 1, 200), of, tokens=True, per_epoch=50)
         assert said("RUN024", [*first, {"event": "resume", "from_step": at}, *after], {}) == []
+    # the epoch is not logged: the run has repeated itself before the resume as well
+    first, after = (batches(steps, of, tokens=True) for steps in (range(1, 125), range(121, 200)))
+    assert said("RUN024", [*first, {"event": "resume", "from_step": 120}, *after], {}) == []
 
 
 def test_epoch_goes_back() -> None:

@@ -7,12 +7,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
 from tests.train.tiny_runs import codes, lora, model, rows, trainer
 from torch import nn
-from transformers import Trainer
+from transformers import Trainer, default_data_collator
 
 from trainguard.train.actions import NotReadyError
 from trainguard.train.memory import release_gpu_memory
@@ -29,14 +30,18 @@ def problems(run: Any) -> list[str]:
 
 
 def test_a_healthy_trainer_is_ready_and_left_as_it_was(tmp_path: Path) -> None:
-    run = trainer(tmp_path)
-    before, drawn = list(tmp_path.iterdir()), (torch.get_rng_state(), random.getstate())
+    def collate(given: list[Any]) -> Any:
+        random.random(), np.random.rand(), torch.rand(1)  # as those that mask or augment
+        return default_data_collator(given)
+
+    run = trainer(tmp_path, trainer_data_collator=collate)
+    before, drawn = list(tmp_path.iterdir()), (torch.get_rng_state(), random.getstate(), np.random.get_state()[2])
     findings = assert_ready(run)
     # The one thing to say of it: there is no tokenizer.
     assert [(each.severity, "tokenizer" in each.message) for each in findings] == [("info", True)]
     assert list(tmp_path.iterdir()) == before
     assert torch.equal(torch.get_rng_state(), drawn[0])
-    assert random.getstate() == drawn[1]
+    assert (random.getstate(), np.random.get_state()[2]) == drawn[1:]
     assert run.optimizer is None
     assert run.state.global_step == 0
     run.train()

@@ -317,9 +317,19 @@ class DataReplayed(Signal[DataReplayedState]):
             if self._per_epoch is not None and apart is None:
                 turns = (first.step - place.step) / self._per_epoch
                 whole = round(turns) >= 1 and abs(turns - round(turns)) * self._per_epoch < 1
+            if apart is None and not whole:
+                whole = self._periodic(state, first.step - place.step)
             if not whole:
                 return f"steps:{place.step - place.gap + 1}"
         return ""
+
+    def _periodic(self, state: DataReplayedState, apart: int) -> bool:
+        """Whether the run repeated itself at this distance before the resume too: then it is one epoch, or some."""
+        at = state.from_step or 0
+        counts = {each.step: each.tokens for each in (*state.start, *state.before) if each.tokens != NONE}
+        pairs = [(now, counts.get(step - apart)) for step, now in counts.items() if at - apart // 2 < step <= at]
+        same = [now == then for now, then in pairs if then is not None]
+        return len(same) >= 1 and all(same[-3:])
 
     def _alike(self, state: DataReplayedState, same: Sequence[Point]) -> str | None:
         """Whether the ups and downs of the loss are those of the beginning: the second time a batch costs less."""

@@ -233,7 +233,9 @@ class MemoryGrowth(Signal[MemoryGrowthState]):
         # fewer points tell less of a bend: the first eighth of a curve that levels off is straight too
         if bend < (0.9 if n < 12 else 0.8):
             return None
-        to_come = float("inf") if bend >= 0.97 else (late - middle) * bend / (1 - bend) * 2
+        # the thirds of a curve that levels off fall by one ratio, so that what is to come is a geometric series; half
+        # more is allowed for, since the ratio is known from few points
+        to_come = float("inf") if bend >= 0.97 else (late - middle) * bend / (1 - bend) * 1.5
         begin, end = loads[:third], loads[-third:]
         if min(begin, default=0) > 0 and min(end, default=0) > 0:
             longer = sum(end) / sum(begin) - 1

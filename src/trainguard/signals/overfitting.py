@@ -18,6 +18,8 @@ from trainguard.signals.samples import Sample
 _EVALUATIONS, _TRAINING = 40, 60
 # The least noise of an evaluation, as a share: dropout is off and the data are the same, the batches may not be.
 _QUIET = 0.002
+# Evaluations whose roughness counts: the steep beginning of a run is none.
+_ROUGH = 10
 # What says how often the model is right on the validation data: where it is still rising, a rising loss is one of
 # confidence, not of skill (Guo 2017, "On Calibration of Modern Neural Networks", arXiv 1706.04599, section 3).
 _ACCURACIES = ("eval_accuracy", "eval_rewards/accuracies", "eval_mean_token_accuracy", "eval_f1", "eval_exact_match")
@@ -157,7 +159,7 @@ class Overfitting(Signal[OverfittingState]):
         after = losses[at + 1 :]
         if not after:
             return replace(state, said=None), ()
-        latest = median(after[-3:]) if len(after) >= 4 else after[-1]
+        latest = median(after[-3:]) if len(after) >= 3 else after[-1]
         rise = (latest - best) / abs(best) if best else 0.0
         if not self._risen(losses, at, rise) or not self._train_falls(state, len(after), rise):
             return state, ()
@@ -190,8 +192,11 @@ class Overfitting(Signal[OverfittingState]):
         after = losses[at + 1 :]
         needed = max(2, int(self.threshold("evaluations")))
         noisy = _evaluation_noise(losses, at)
-        # The minimum is the lucky one of several, so that a plain difference of two would be too sure.
-        chance = self.threshold("noises") * 2**0.5 * noisy / abs(losses[at]) if losses[at] else 0.0
+        # The minimum is the luckiest of all evaluations: of n normal values it lies sqrt(2 ln n) standard deviations
+        # below their mean (Cramer 1946, section 28.6). And the noise itself is known from a few differences only.
+        sure = (self.threshold("noises") + math.sqrt(2 * math.log(len(losses)))) * (1 + 1.5 / (len(losses) - 1))
+        chance = sure * noisy / abs(losses[at]) if losses[at] else 0.0
+        rough = _roughness(losses, at) / abs(losses[at]) if losses[at] else 0.0
         if len(after) >= needed:
             # Still on its way up, not a hump that is behind it.
             ups = sum(a < b for a, b in pairwise(after[-needed:]))
@@ -202,7 +207,11 @@ class Overfitting(Signal[OverfittingState]):
             )
         # One jump is no rise: the first of the two has its part in it.
         steady = after[0] - losses[at] >= 0.2 * (after[-1] - losses[at]) and after[-1] > after[0]
-        return len(after) == needed - 1 >= 2 and rise >= max(self.threshold("strong_rise"), 1.5 * chance) and steady
+        return (
+            len(after) == needed - 1 >= 2
+            and rise >= max(self.threshold("strong_rise"), 1.5 * chance, 4 * rough)
+            and steady
+        )
 
     def _train_falls(self, state: OverfittingState, since: int, rise: float) -> bool:
         """Whether the training loss is lower after the minimum of the validation loss than before it."""
@@ -246,3 +255,14 @@ def _evaluation_noise(losses: tuple[float, ...], at: int) -> float:
     wrong = [max(0.0, b - a) if place < at else max(0.0, a - b) for place, (a, b) in enumerate(moves)]
     squares = sum((bounded(each) / abs(losses[at])) ** 2 for each in wrong) if losses[at] else 0.0
     return abs(losses[at]) * max(_QUIET, math.sqrt(bounded(squares) / max(1, len(moves))))
+
+
+def _roughness(losses: tuple[float, ...], at: int) -> float:
+    """The noise of the latest evaluations beside a smooth curve, from second differences (of variance 6 times its own).
+
+    The turn at the minimum `at` is left out; any other bend counts as noise, so that this is rather too large.
+    """
+    first = max(0, len(losses) - _ROUGH)
+    sides = (losses[first : at + 1], losses[max(at, first) :])
+    bends = [bounded(a - 2 * b + c) ** 2 for side in sides for a, b, c in zip(side, side[1:], side[2:], strict=False)]
+    return math.sqrt(bounded(sum(bends)) / (6 * len(bends))) if bends else 0.0

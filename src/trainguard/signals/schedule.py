@@ -281,7 +281,7 @@ class ScheduleSignal(Signal[ScheduleState]):
             return None
         kind, peak, low, high = self._kind, self._peak(state) or 0.0, band[0], band[1]
         expected = f"{high:.3g}" if high - low < 0.02 * high else f"{low:.3g} to {high:.3g}"
-        declared = f"{kind} from learning_rate {peak:.3g}" + (f" over {state.planned} steps" if state.planned else "")
+        declared = f"{kind} from learning_rate {peak:.3g}, max_steps {state.planned}"
         if state.resumed_from is not None and len(state.rates_after) <= history.AFTER_RESUME:
             before = f", it was {state.rate_before:.3g} before" if state.rate_before is not None else ""
             what, shape = (

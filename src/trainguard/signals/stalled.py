@@ -48,6 +48,7 @@ class StalledState(State, frozen=True, kw_only=True):
     own_phase: bool = False
     phases_told: bool = False
     paused_since: float | None = None
+    paused_for: str = ""
     ticks: int = 0
     ended: bool = False
     said: bool = False
@@ -178,6 +179,7 @@ class Stalled(Signal[StalledState]):
             own_phase=True,
             phases_told=state.phases_told or pausing,
             paused_since=now if pausing else None,
+            paused_for=sample.phase if pausing else "",
             **self._pause_learnt(state, now),
         )
 
@@ -186,8 +188,9 @@ class Stalled(Signal[StalledState]):
         if state.paused_since is None:
             return {}
         length = now - state.paused_since
-        # one length for both: a save often follows an evaluation without a word of its own
-        return {"evaluation": max(state.evaluation, length), "save": max(state.save, length)}
+        if state.paused_for == "evaluate":
+            return {"evaluation": max(state.evaluation, length)}
+        return {"save": max(state.save, length)}
 
     def _alive(self, state: StalledState, sample: Sample, now: float) -> StalledState:
         step = sample.step if sample.step is not None and sample.step >= 0 else None
@@ -278,7 +281,7 @@ class Stalled(Signal[StalledState]):
         limit = value("floor_seconds") + value("slowest_factor") * slowest
         if not told:
             # a run that promises nothing at all may evaluate at any time
-            factor = value("slowest_factor") if self.run.declared else _PAUSE_INTERVALS / 2
+            factor = value("slowest_factor") if self.run.declared else _PAUSE_INTERVALS
             limit = value("unknown_floor_seconds") + factor * slowest
         due = () if state.phases_told else self._boundary(state)
         if due:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from trainguard.errors import TrainguardError
+
 
 def rank() -> int:
     """The number of this process, 0 where there is one."""
@@ -26,10 +28,14 @@ def agreed(value: Any) -> Any:
         return value
     from datetime import timedelta
 
+    import torch
     from accelerate import PartialState  # type: ignore[import-untyped]
     from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 
-    PartialState(timeout=timedelta(hours=6))
+    # Without a GPU the state has to be told so, or it takes this process for the only one (accelerate 1.15, state.py).
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=6))
+    if state.num_processes != count():
+        raise TrainguardError(f"WORLD_SIZE is {count()}, and accelerate finds {state.num_processes} processes")
     (answer,) = broadcast_object_list([value])
     return answer
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ _MIB = 2**20
 # As torch 2.13 words it (c10/cuda/CUDACachingAllocator.cpp).
 _WORDS = (
     "CUDA out of memory. Tried to allocate {tried:.2f} MiB. GPU 0 has a total capacity of 79.19 GiB of which 1.00 MiB "
-    "is free. Of the allocated memory 78.00 GiB is allocated by PyTorch, and 5.00 MiB is reserved by PyTorch but "
+    "is free. Of the allocated memory 78.00 GiB is allocated by PyTorch, and 4.00 KiB is reserved by PyTorch but "
     "unallocated."
 )
 
@@ -45,18 +46,18 @@ def _full_while_loading() -> None:
 
 
 def _full_while_training(*, at: int, rows: int) -> None:
-    """From the `at`-th micro-batch on, the activations of `rows` rows and more do not fit."""
+    """From the `at`-th micro-batch on (not the first), the activations of `rows` rows and more do not fit."""
     step = Trainer.training_step
     count = 0
+    # Without a GPU: the largest piece that a token has taken so far decides what may be taken from then on.
+    pieces = _Pieces()
 
     @functools.wraps(step)
     def limited(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal count
         count += 1
-        if count < at:
-            return step(self, model, inputs, *args, **kwargs)
         batch, length = inputs["input_ids"].shape
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and count >= at:
             torch.cuda.set_per_process_memory_fraction(_SHARE)
             most = _SHARE * torch.cuda.get_device_properties(0).total_memory
             # What a longer batch would take: more than there is from `rows` rows on.
@@ -64,8 +65,9 @@ def _full_while_training(*, at: int, rows: int) -> None:
             del hog
             torch.cuda.empty_cache()
             return step(self, model, inputs, *args, **kwargs)
-        # The largest of them are the logits, in 32 bits.
-        with _Limited(int((rows - 0.5) * length * model.config.vocab_size * 4)):
+        pieces.tokens = batch * length
+        pieces.most = pieces.of_token * length * (rows - 0.5) if count >= at else math.inf
+        with pieces:
             return step(self, model, inputs, *args, **kwargs)
 
     Trainer.training_step = limited
@@ -74,23 +76,28 @@ def _full_while_training(*, at: int, rows: int) -> None:
 _SHARE = 0.02  # of the GPU's memory, for a run of a tiny model
 
 
-class _Limited(TorchDispatchMode):
-    """An allocator that has `most` bytes in one piece, and no more."""
+class _Pieces(TorchDispatchMode):
+    """An allocator that gives `most` bytes in one piece and no more; it notes how large a piece `of_token` was."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._most = most
+        self.most = math.inf
+        self.tokens = 1
+        self.of_token = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
         made = func(*args, **(kwargs or {}))
         for each in made if isinstance(made, tuple | list) else (made,):
-            if isinstance(each, torch.Tensor) and each.untyped_storage().nbytes() > self._most:
-                raise torch.OutOfMemoryError(_WORDS.format(tried=each.untyped_storage().nbytes() / _MIB))
+            size = each.untyped_storage().nbytes() if isinstance(each, torch.Tensor) else 0
+            if size > self.most:
+                raise torch.OutOfMemoryError(_WORDS.format(tried=size / _MIB))
+            if self.most == math.inf:
+                self.of_token = max(self.of_token, size / self.tokens)
         return made
 
 
 def _own_code(*, at: int, place: str) -> None:
-    """Calls `go` of the module own.py: in the `at`-th forward pass with the batch, or while the data is tokenized."""
+    """Calls `go` of the module own.py: at the `at`-th micro-batch with it, or while the data is tokenized."""
     spec = importlib.util.spec_from_file_location("own", "own.py")
     assert spec is not None
     assert spec.loader is not None
@@ -101,7 +108,7 @@ def _own_code(*, at: int, place: str) -> None:
             PreTrainedTokenizerBase.apply_chat_template, module.go, at
         )
     else:
-        Trainer.compute_loss = _calling(Trainer.compute_loss, module.go, at)
+        Trainer.training_step = _calling(Trainer.training_step, module.go, at)
 
 
 def _calling(function: Callable[..., Any], go: Callable[..., Any], at: int) -> Any:
@@ -112,7 +119,7 @@ def _calling(function: Callable[..., Any], go: Callable[..., Any], at: int) -> A
         nonlocal count
         count += 1
         if count == at:
-            go(args[-1] if args else None)
+            go(args[1] if len(args) > 1 else None)
         return function(self, *args, **kwargs)
 
     return called
