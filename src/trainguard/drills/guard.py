@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 class Guard:
     """Asks trainguard about data, models, checkpoints, configurations, the machine, scripts and runs.
 
-    `ignored` are the codes that are switched off; `choosing` False switches off the choice of a verified checkpoint.
+    `ignored` are the codes that are switched off. `choosing` False switches off the choice of a verified checkpoint,
+    `guarding` False the callback and `trainguard train`: a run is then the stock Trainer's.
     """
 
     ignored: tuple[str, ...] = ()
     choosing: bool = True
+    guarding: bool = True
 
     @classmethod
     def off(cls, codes: tuple[str, ...]) -> Guard:
-        return cls(ignored=codes, choosing=False)
+        return cls(ignored=codes, choosing=False, guarding=False)
 
     def data(self, path: Path, **options: Any) -> tuple[Finding, ...]:
         return self._ask("data", {"path": path, **options})
@@ -65,12 +67,7 @@ class Guard:
 
         return _findings_of(check_paths([path], options=Options(ignore=self.ignored)))
 
-    # A run in progress. Whatever trains has `guarded` among its arguments: without it, it is the stock Trainer's.
-
-    @property
-    def watching(self) -> bool:
-        """Whether runs have their guard, which is one thing: it goes as a whole where one of its codes is off."""
-        return not any(code.startswith("RUN") for code in self.ignored) and self.choosing
+    # A run in progress. What trains has `guarded` among its arguments: without it, it is the stock Trainer's.
 
     def watcher(self, *, method: Method = "sft", declared: Mapping[str, Any]) -> Watcher:
         """What looks at a run's records, from within or from outside."""
@@ -92,7 +89,7 @@ class Guard:
         """Runs a function that trains, `function(guarded=..., **arguments)`, in a process of its own in `folder`."""
         from trainguard.drills.forking import run_forked
 
-        return run_forked(function, {"guarded": self.watching, **arguments}, folder, gpu=gpu)
+        return run_forked(function, {"guarded": self.guarding, **arguments}, folder, gpu=gpu)
 
     def _ask(self, kind: Any, arguments: dict[str, Any]) -> tuple[Finding, ...]:
         from trainguard.check import Options

@@ -18,6 +18,8 @@ LARGEST_STEP = 2**53
 # "At its height": the learning rate is at least this share of its peak on the way up, and on the way down it still
 # moves the weights at this one. Half of a linear warm-up, and where cosine has 80 % of its steps behind it.
 RISEN, FADED = 0.5, 0.1
+# Methods whose rates are so low (1e-6 and less in the papers on DPO) that half of it moves nothing that would be seen.
+_GENTLE = frozenset({"dpo", "kto"})
 # Where neither a learning rate nor a warm-up is known: the warm-up taken for granted, as a share of the planned steps
 # and in points. 0.1 is the most that TRL's own example scripts use (trl 1.16, docs: `warmup_steps=0.1`).
 ASSUMED_WARMUP_SHARE, ASSUMED_WARMUP_POINTS = 0.1, 10
@@ -71,7 +73,7 @@ def at_height(height: Height, run: Run, sample: Sample) -> tuple[Height, bool]:
     rate, step = sample.finite("learning_rate"), step_of(sample)
     points = height.points + 1
     warmup = declared_warmup(run)
-    in_warmup = warmup is not None and step is not None and step < RISEN * warmup
+    in_warmup = warmup is not None and step is not None and step < warmup * (1 if run.method in _GENTLE else RISEN)
     if rate is not None and rate >= 0:
         peak = max(height.peak, bounded(rate))
         target = run.number("learning_rate")

@@ -151,7 +151,8 @@ class EndedEarly(Signal[EndedEarlyState]):
         per_step = epoch / at
         # the epoch was logged some steps before the end; after a resume on other data steps and epochs may not agree
         reached = epoch + max(0, step - at) * per_step
-        allowed = max(self.threshold("missing_share") * planned, 1.5 * per_step)
+        # rounding loses up to one step an epoch
+        allowed = max(self.threshold("missing_share") * planned, max(1.5, min(planned, 10.0)) * per_step)
         if sample.step is None:
             allowed = max(allowed, max(self._interval or 1, state.interval) * per_step)
         if planned - reached <= allowed:

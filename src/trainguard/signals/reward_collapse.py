@@ -8,13 +8,15 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from trainguard.findings import Finding
-from trainguard.signals._robust import bounded, median, noise, push
+from trainguard.signals._robust import bounded, mad, median, noise, push
 from trainguard.signals._trend import plain, same_step, shown, step_of
 from trainguard.signals.base import Signal, State, Threshold
 from trainguard.signals.samples import Sample
 
 # The latest rewards that are remembered, and how many in a row make a level.
 _WINDOW, _LEVEL = 60, 8
+# Rewards before a fall by which it is judged how much the level wanders.
+_WANDER = 40
 # Rewards of one prompt that differ by less are the same: float32 sums of rewards about 1 (2^-24 is 6e-8).
 _SAME = 1e-6
 
@@ -186,7 +188,7 @@ class RewardCollapse(Signal[RewardCollapseState]):
         best, start = state.best, state.start
         if best is None or start is None:
             return state, ()
-        spread = _noise(state.rewards)
+        spread = max(_noise(state.rewards), _wander(state.rewards[: len(state.rewards) - state.low]))
         rise = best - start
         # What there is to lose: the rise that the run has made where it is clear, else its level.
         whole, drop = (rise, 1.5 * self.threshold("drop")) if rise > 5 * spread else (abs(best), self.threshold("drop"))
@@ -238,6 +240,18 @@ def _noise(rewards: tuple[float, ...]) -> float:
         return 0.0
     moves = [abs(b - a) for a, b in pairwise(rewards)]
     return max(noise(rewards), math.sqrt(math.pi) / 2 * math.fsum(moves) / len(moves))
+
+
+def _wander(rewards: tuple[float, ...]) -> float:
+    """By how much the level wanders beside its trend, as a standard deviation.
+
+    Prompts that come in order of their difficulty give rewards that hang together, and by their differences from point
+    to point they would seem quiet. Of noise without memory, the means of 4 points have half of its spread; what they
+    have more is the wandering. By the MAD of their differences, which one fall and one rise among them do not move.
+    """
+    latest = rewards[-_WANDER:]
+    means = [math.fsum(latest[at : at + 4]) / 4 for at in range(len(latest) % 4, len(latest), 4)]
+    return 2 * mad([b - a for a, b in pairwise(means)]) / math.sqrt(2) if len(means) >= 5 else 0.0
 
 
 def _without_spread(sample: Sample) -> bool | None:

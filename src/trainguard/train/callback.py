@@ -38,6 +38,7 @@ from trainguard.train.looking import ModelWatch
 from trainguard.train.nonfinite import nonfinite_parameters
 from trainguard.train.poison import Poison
 from trainguard.train.recorder import Recorder
+from trainguard.train.resuming import settle_for_resume
 from trainguard.train.stopping import EXIT_STOPPED, STACKS, StopSignals
 from trainguard.train.together import Together
 
@@ -134,6 +135,14 @@ class GuardCallback(TrainerCallback):
         self._step_began = time.monotonic()
 
     # Before the first step.
+
+    @_never_raises
+    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Puts broken checkpoints where nobody looks: the Trainer chooses by number, before the other hooks."""
+        if not self._verify or not state.is_world_process_zero:
+            return
+        for folder, why in settle_for_resume(Path(args.output_dir)).quarantined:
+            logger.warning("set aside %s, so that no run resumes from it: %s", folder, why)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         self._close()

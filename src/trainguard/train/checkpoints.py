@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from trainguard.facts.checkpoint.verify import verify
 from trainguard.findings import Finding
+from trainguard.train.resuming import resumed_unverified
 from trainguard.train.saved_weights import saved_differently
 from trainguard.train.saving import CheckpointKeeper
 from trainguard.train.stopping import StopSignals
@@ -60,25 +60,8 @@ class Checkpoints:
 
     def resumed_from(self, step: int) -> list[Finding]:
         """An error where the checkpoint that this run has resumed from is broken."""
-        folder = self._output_dir / f"checkpoint-{step}"
-        if not step or not self._taken_over or not folder.is_dir():
-            return []
-        found = verify(folder, self._output_dir)
-        if not found.broken:
-            return []
-        good = self.keeper.latest_verified() if self.keeper is not None else None
-        instead = f"resume_from_checkpoint={str(good)!r}" if good is not None else "train without it"
-        return [
-            Finding(
-                severity="error",
-                code="CKPT005",
-                name="partial-save",
-                message=f"the run has resumed from {folder.name}, which is broken: {found.why_not}; {instead}",
-                step=step,
-                fix=None,
-                evidence={"checkpoint": folder.name},
-            )
-        ]
+        finding = resumed_unverified(self._output_dir, step) if self._taken_over else None
+        return [finding] if finding is not None else []
 
     def before_save(self, step: int, *, stopping: bool = False) -> bool:
         """Gets room for the save that is about to begin. Whether there is some; a run that stops tries in any case."""
