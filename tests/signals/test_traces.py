@@ -16,9 +16,10 @@ from tests.traces.shaping import RUN_CODES_OF_TRACES, tidy
 from trainguard import watch_metrics
 
 # Misses that are known, exactly, so that a change in either direction is seen: "<trace> <code>".
-KNOWN_MISSES: frozenset[str] = frozenset()
+# Said at step 600 of 8,000, where the rate has not moved for four logs: before the place from which the label counts.
+KNOWN_MISSES: frozenset[str] = frozenset({"rate-never-decays-linear RUN019"})
 # Codes said of faulty traces that do not deserve them, known as the misses are: "<trace> <code> @<record>".
-KNOWN_OTHERS: frozenset[str] = frozenset()
+KNOWN_OTHERS: frozenset[str] = frozenset({"rate-never-decays-linear RUN019 @5"})
 
 
 @cache

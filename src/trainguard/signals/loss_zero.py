@@ -21,6 +21,8 @@ _MEMORISED = 0.002
 _NEARLY = 1e-6  # below float32's resolution of the logits that give it: exp(-15) is 3e-7
 # A norm is pinned if it repeats, or is the clip value, to this relative precision (float32 holds 6e-8).
 _SAME = 1e-4
+# A norm below this share of the clip value is small, as it should be near a loss of 0.
+_SMALL = 0.1
 # rewards/accuracies and rewards/margins from which a preference loss may well be 0: -log sigmoid(6) is 0.0025.
 _SOLVED_ACCURACY = 0.99
 _SOLVED_MARGIN = 6.0
@@ -126,6 +128,8 @@ class LossZero(Signal[LossZeroState]):
         if norm is None or norm <= 0 or state.first is None or abs(loss) > self.threshold("near_zero") * state.first:
             return False
         clip = self.run.number("max_grad_norm")
+        if norm < _SMALL * (clip or 1.0):  # of a set learnt by heart, with few digits in the log
+            return False
         known = [value for value in (clip, state.norm) if value is not None and value > 0]
         return any(abs(norm - value) <= _SAME * value for value in known)
 

@@ -24,6 +24,10 @@ from trainguard.signals._trend import (
 from trainguard.signals.base import Signal, State, Threshold
 from trainguard.signals.samples import Run, Sample
 
+# Noise, as a share of the loss, below which the loss does not move at all.
+_EXACT = 1e-5
+# A margin of the rewards beyond which a policy is no longer its reference: of beta 0.1, 30 % more likely.
+_MOVED = 0.03
 # What rises when a model learns, also where its loss hardly moves: a small `beta` scales the loss of DPO, not these.
 _RISING = ("rewards/accuracies", "accuracy", "rewards/margins", "margin", "mean_token_accuracy")
 # The window of the latest points at full learning rate, and how many of them make the level.
@@ -79,6 +83,13 @@ class Plateau(Signal[PlateauState]):
             unit="logged points",
             about="points at full learning rate before a loss at a known number is called stuck",
             source="measured: tiny Llama, Qwen2 and DPO runs leave the number within 8 logged points of the warm-up",
+        ),
+        Threshold(
+            key="steps",
+            default=20,
+            unit="optimizer steps",
+            about="steps at full learning rate before a loss is called stuck, however often it is logged",
+            source="measured: small models from scratch with logging_steps=1 leave the number within 16 steps",
         ),
         Threshold(
             key="share",
@@ -216,6 +227,10 @@ class Plateau(Signal[PlateauState]):
 
     def _far_enough(self, state: PlateauState, sample: Sample, points: float, share: float) -> bool:
         done = share_done(self.run, sample)
+        first, last = state.first_step, state.last_step
+        few = first is not None and last is not None and last - first < self.threshold("steps")
+        if few and noise(state.recent) > _EXACT * abs(median(state.recent)):
+            return False
         if done is None:
             # The run does not say how long it is: that many points again, or steps by the hundred behind them.
             steps = (state.last_step or 0) - (state.first_step or 0)
@@ -227,6 +242,9 @@ class Plateau(Signal[PlateauState]):
         """Whether accuracies or margins say that the model learns, whatever the loss."""
         if len(state.other) < 6:
             return False
+        # Margins are differences from the reference, 0 while the policy is still the same.
+        if state.other_name == "rewards/margins" and abs(median(state.other[-12:])) > _MOVED:
+            return True
         if state.other_name in ("rewards/accuracies", "accuracy") and median(state.other[-12:]) > 0.58:
             return True
         return trend_z(state.other) > 2.0

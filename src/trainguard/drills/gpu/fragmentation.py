@@ -30,7 +30,10 @@ class Fragmentation(Drill):
             outcome, "RUN014", severity="warn", says=["fragmented", "expandable_segments:True", "24 GB are full"]
         )
         leak = outcome.values["leak"]
-        yield from (f"for the leak, {each}" for each in missing(leak, "RUN014", severity="warn", says=["kept from step to step"]))
+        yield from (
+            f"for the leak, {each}"
+            for each in missing(leak, "RUN014", severity="warn", says=["kept from step to step"])
+        )
         if any("expandable_segments" in f"{finding.message} {finding.fix}" for finding in leak.of("RUN014")):
             yield "for the leak, RUN014 proposes expandable_segments, which does not help"
         if outcome.values["steady"].of("RUN014"):

@@ -9,8 +9,10 @@ from typing import Any
 from trainguard.drills.base import Drill, Outcome, missing
 from trainguard.drills.guard import Guard
 
-_SCRIPT = """from trl import SFTConfig, SFTTrainer
+_SCRIPT = """from datasets import load_dataset
+from trl import SFTConfig, SFTTrainer
 
+data = load_dataset("json", data_files="train.jsonl", split="train")
 arguments = SFTConfig("out", learning_rate=2e-2)
 SFTTrainer("Qwen/Qwen3-0.6B", args=arguments, train_dataset=data).train()
 """
@@ -30,7 +32,7 @@ class LearningRateTooHigh(Drill):
         return Outcome(findings=(*before, *ran.findings), values=ran.value)
 
     def expect(self, outcome: Outcome) -> Iterator[str]:
-        yield from missing(outcome, "API010", severity="warn", says=["learning_rate=0.02", "2e-5"], line=3)
+        yield from missing(outcome, "API010", severity="warn", says=["learning_rate=0.02", "2e-5"], line=5)
         yield from missing(outcome, "RUN003", says=["diverged", "lower learning_rate"])
         if not 0 < outcome.values["steps"] < 30:
             yield f"the run went on to step {outcome.values['steps']} of 60"

@@ -32,6 +32,4 @@ def train(*, guarded: bool) -> dict[str, Any]:
     """In the fork."""
     from trainguard.drills.training import _tiny
 
-    return _tiny.train(
-        guarded=guarded, data=_tiny.rows(4 * _STEPS, random=True), max_steps=_STEPS, save_steps=_STEPS
-    )
+    return _tiny.train(guarded=guarded, data=_tiny.rows(4 * _STEPS, random=True), max_steps=_STEPS, save_steps=_STEPS)

@@ -20,9 +20,7 @@ class LossNan(Drill):
     def provoke(self, scratch: Path, guard: Guard) -> Outcome:
         """One loss of NaN in a run of the stock Trainer, with `logging_nan_inf_filter` as it is by default."""
         ran = guard.run(train, scratch)
-        return Outcome(
-            findings=ran.findings, values={**ran.value, "latest": guard.latest_checkpoint(scratch / "out")}
-        )
+        return Outcome(findings=ran.findings, values={**ran.value, "latest": guard.latest_checkpoint(scratch / "out")})
 
     def expect(self, outcome: Outcome) -> Iterator[str]:
         yield from missing(outcome, "RUN001", says=["nothing is saved", "last verified checkpoint"])

@@ -20,9 +20,7 @@ class ValidationLossRises(Drill):
     def provoke(self, scratch: Path, guard: Guard) -> Outcome:
         """Sixteen rows without a rule, learnt by heart; others for evaluation. One checkpoint is to be kept."""
         ran = guard.run(train, scratch)
-        return Outcome(
-            findings=ran.findings, values={**ran.value, "latest": guard.latest_checkpoint(scratch / "out")}
-        )
+        return Outcome(findings=ran.findings, values={**ran.value, "latest": guard.latest_checkpoint(scratch / "out")})
 
     def expect(self, outcome: Outcome) -> Iterator[str]:
         yield from missing(outcome, "RUN005", severity="warn", says=["eval_loss has risen", "by heart"])
