@@ -23,6 +23,8 @@ RISE = (5, 0.12, 6.0, 1.0)
 # So high a learning rate is for optimizers that scale it (Prodigy's 1.0) and for soft prompts (0.3 in Lester et al.
 # 2021). With one, two of the first losses far above the very first are no chance; with a usual one they may be.
 _WILD_RATE = 0.01
+# Below it the losses of single batches differ by their texts alone, by a factor of 3.
+_SURE_LOSS = 0.2
 LN_VOCABULARY = 8.0  # ln 3,000
 _FIRST = 6  # first points that are looked at one by one
 
@@ -99,7 +101,7 @@ def climbs(
     if early and begun > 0:
         least = 1.4 if begun > LN_VOCABULARY else 1.7
         # A ramp: one low first value before a flat loss is an odd batch, and so it may be where all vary much.
-        ramp = 1.15 < start[1] / begun < 3 and start[2] > 1.05 * start[1]
+        ramp = begun > _SURE_LOSS and 1.15 < start[1] / begun < 3 and start[2] > 1.05 * start[1]
         if ramp and noise(start[2:]) < 0.2 * median(start[2:]) and min(start[2:]) > least * begun and min(last) > floor:
             return begun
     middle = median(start[:3])

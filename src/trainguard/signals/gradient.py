@@ -272,14 +272,17 @@ class Gradient(Signal[GradientState]):
         ratio = now / norms[top]
         # Towards a hundredth only a fall that goes on counts.
         falling = ratio < 10 * self.threshold("vanishing_ratio") and trend_z(state.recent) < -4
-        if not (ratio < self.threshold("vanishing_ratio") or falling) or loss < 0.9 * losses[top]:
+        # A norm that is all but 0 beside a loss that is far from it needs no curve of the loss to tell.
+        gone = ratio < _GONE and loss > _FAR_FROM_ZERO * losses[top]
+        if not gone and (not (ratio < self.threshold("vanishing_ratio") or falling) or loss < 0.9 * losses[top]):
             return state
         if abs(loss) < _LOW_LOSS:
             return state
         said.append(
             self.finding(
                 f"grad_norm fell from {number(norms[top])} to {number(now)}{where(state.step)} while the loss "
-                f"({number(losses[top])}, now {number(loss)}) did not improve: the gradients vanish; look for dead or "
+                f"({number(losses[top])}, now {number(loss)}) {'is far from 0' if gone else 'did not improve'}: the "
+                "gradients vanish; look for dead or "
                 "saturated layers, float16 underflow (use bf16), or parameters that were detached",
                 step=state.step,
                 evidence={"kind": "vanishing", "grad_norm": now, "before": norms[top], "loss": loss},
@@ -288,6 +291,8 @@ class Gradient(Signal[GradientState]):
         return replace(state, said_low=True)
 
 
+# Softmax gradients fall with the loss itself, not by orders of magnitude more.
+_GONE, _FAR_FROM_ZERO = 1e-5, 0.1
 # Below it a loss has little gradient of its own.
 _LOW_LOSS = 0.05
 

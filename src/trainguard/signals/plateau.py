@@ -24,6 +24,9 @@ from trainguard.signals._trend import (
 from trainguard.signals.base import Signal, State, Threshold
 from trainguard.signals.samples import Run, Sample
 
+# Methods whose known number is that of two sides that are the same, and the noise of the loss, as a share of it, with
+# which they are not: a margin of 0.01 moves -log sigmoid by 0.005.
+_PAIRS, _MOVES = frozenset({"dpo", "kto", "reward"}), 0.006
 # Noise, as a share of the loss, below which the loss does not move at all.
 _EXACT = 1e-5
 # A margin of the rewards beyond which a policy is no longer its reference: of beta 0.1, 30 % more likely.
@@ -263,7 +266,11 @@ class Plateau(Signal[PlateauState]):
             low = 0.5 * band if self.run.method in ("dpo", "kto") else band
             if error > 2 * band or not number - low - min(error, band / 2) <= level <= number + 3 * band + error:
                 continue
-            if not self._far_enough(state, sample, self.threshold("points"), self.threshold("share")):
+            # Alike means the same number. A policy or a head that moves has losses that differ from batch to batch: it
+            # learns nothing yet, and whether it will is seen late.
+            moves = self.run.method in _PAIRS and noise(state.recent) > _MOVES * number
+            points, share = self.threshold("points"), self.threshold("share")
+            if not self._far_enough(state, sample, 3 * points if moves else points, 3 * share if moves else share):
                 continue
             # Was it lower for some time, then it has diverged to here, or it is passing through.
             if quantile(state.course.values, 0.15) < number - 4 * band - 4 * error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,15 +13,16 @@ from typing import Any, ClassVar
 from trainguard.drills.base import Drill, Outcome, missing
 from trainguard.drills.guard import Guard
 from trainguard.drills.training._train import OUTPUT, names, own_code, train, write_run
-from trainguard.findings import Severity
+from trainguard.findings import Finding, Severity
 
 _AT = 5  # the micro-batch in which a run ends; checkpoint-4 has been saved then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """A script, and what is to be said of its `line` before it runs; then it raises there, or in `raised_in`."""
+    """A script, and what `code` is to say of its `line` before it runs; then it raises there, or in `raised_in`."""
 
+    code: str
     text: str
     line: int
     raised_in: int | None = None
@@ -30,28 +31,28 @@ class Script:
 
 
 class CodeDrill(Drill):
-    """`raises` is the exception, `scripts` are such by the code that tells of it before, and `own` is the text of a
+    """`raises` is the exception, `scripts` are such that raise it, each told of before, and `own` is the text of a
     module whose `go(batch)` raises it in line `own_line` while a run trains; empty where the catalogue has no RUN022.
     """
 
     area = "code"
     needs = frozenset({"trl"})
     raises: ClassVar[str]
-    scripts: ClassVar[Mapping[str, Script]]
+    scripts: ClassVar[tuple[Script, ...]]
     own: ClassVar[str] = ""
     own_line: ClassVar[int] = 0
 
     def provoke(self, scratch: Path, guard: Guard) -> Outcome:
         write_run(scratch)
         values: dict[str, Any] = {"really": {}, "said": {}}
-        findings = []
-        for code, script in self.scripts.items():
-            path = scratch / f"{code.lower()}.py"
+        findings: list[Finding] = []
+        for script in self.scripts:
+            path = scratch / f"{script.code.lower()}.py"
             path.write_text(script.text, encoding="utf-8")
             said = guard.script(path)
             findings += said
-            values["said"][code] = Outcome(findings=said)
-            values["really"][code] = guard.run(really, scratch, script=path.name).value
+            values["said"][script.code] = Outcome(findings=said)
+            values["really"][script.code] = guard.run(really, scratch, script=path.name).value
         if self.own:
             ran = train(guard, scratch, fault=own_code(scratch, self.own, at=_AT))
             findings += ran.findings
@@ -65,7 +66,8 @@ class CodeDrill(Drill):
         return Outcome(findings=tuple(findings), values=values)
 
     def expect(self, outcome: Outcome) -> Iterator[str]:
-        for code, script in self.scripts.items():
+        for script in self.scripts:
+            code = script.code
             said = outcome.values["said"][code]
             yield from missing(said, code, severity=script.severity, says=script.says, line=script.line)
             seen, line = outcome.values["really"][code], script.raised_in or script.line
@@ -87,7 +89,7 @@ class CodeDrill(Drill):
             yield "failure.txt does not hold the traceback"
         latest = values["latest"]
         if latest is None or latest.name != "checkpoint-4" or values["names"] != ["checkpoint-2", "checkpoint-4"]:
-            yield f"checkpoint-2 and checkpoint-4 were to stand; there are {values['names']}, and {latest} is the newest"
+            yield f"checkpoint-2 and checkpoint-4 were to stand; there are {values['names']}, the newest is {latest}"
 
 
 def really(*, guarded: bool, script: str) -> dict[str, Any]:  # noqa: ARG001 - scripts run without a guard

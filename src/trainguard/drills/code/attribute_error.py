@@ -16,9 +16,9 @@ arguments = trl.SFTConfg(output_dir="out")
 class AttributeMissing(CodeDrill):
     number = 73
     raises = "AttributeError"
-    scripts = {
-        "PY006": Script(text=_CERTAIN, line=2, says=("global_step",), severity="warn"),
-        "API001": Script(text=_LIBRARY, line=3, says=("SFTConfg", "SFTConfig")),
-    }
+    scripts = (
+        Script(code="PY006", text=_CERTAIN, line=2, says=("global_step",), severity="warn"),
+        Script(code="API001", text=_LIBRARY, line=3, says=("SFTConfg", "SFTConfig")),
+    )
     own = "def go(batch):\n    return batch['input_ids'].sise(0)\n"
     own_line = 2

@@ -18,9 +18,9 @@ SFTTrainer("base", args=SFTConfig("columns", use_cpu=True, bf16=False), train_da
 class KeyMissing(CodeDrill):
     number = 74
     raises = "KeyError"
-    scripts = {
-        "PY006": Script(text=_CERTAIN, line=2, says=("learning_rate",), severity="warn"),
-        "API008": Script(text=_COLUMNS, line=5, says=("question",)),
-    }
+    scripts = (
+        Script(code="PY006", text=_CERTAIN, line=2, says=("learning_rate",), severity="warn"),
+        Script(code="API008", text=_COLUMNS, line=5, says=("question",)),
+    )
     own = "def go(batch):\n    return batch['answers']\n"
     own_line = 2

@@ -18,4 +18,4 @@ main()
 class UndefinedName(CodeDrill):
     number = 72
     raises = "NameError"
-    scripts = {"PY002": Script(text=_SCRIPT, line=5, says=("learning_rat",))}
+    scripts = (Script(code="PY002", text=_SCRIPT, line=5, says=("learning_rat",)),)

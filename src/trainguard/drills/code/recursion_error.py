@@ -16,6 +16,6 @@ retry("train")
 class EndlessRecursion(CodeDrill):
     number = 79
     raises = "RecursionError"
-    scripts = {"PY006": Script(text=_CERTAIN, line=3, says=("calls itself",), severity="warn")}
+    scripts = (Script(code="PY006", text=_CERTAIN, line=3, says=("calls itself",), severity="warn"),)
     own = "def go(batch):\n    return go(batch)\n"
     own_line = 2

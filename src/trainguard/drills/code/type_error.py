@@ -22,10 +22,10 @@ _TYPES = """steps = "8" + 1
 class WrongType(CodeDrill):
     number = 76
     raises = "TypeError"
-    scripts = {
-        "API002": Script(text=_ARGUMENT, line=3, says=("evaluation_strategy", "eval_strategy")),
-        "API007": Script(text=_NONE, line=4, raised_in=6, says=("num_train_epochs=None",)),
-        "PY005": Script(text=_TYPES, line=1, severity="warn"),
-    }
+    scripts = (
+        Script(code="API002", text=_ARGUMENT, line=3, says=("evaluation_strategy", "eval_strategy")),
+        Script(code="API007", text=_NONE, line=4, raised_in=6, says=("num_train_epochs=None",)),
+        Script(code="PY005", text=_TYPES, line=1, severity="warn"),
+    )
     own = "def go(batch):\n    return batch['input_ids'] + None\n"
     own_line = 2

@@ -18,4 +18,4 @@ resume(found=False)
 class UnboundLocal(CodeDrill):
     number = 71
     raises = "UnboundLocalError"
-    scripts = {"PY003": Script(text=_SCRIPT, line=3, says=("checkpoint", "line 4"))}
+    scripts = (Script(code="PY003", text=_SCRIPT, line=3, says=("checkpoint", "line 4")),)

@@ -20,9 +20,9 @@ trainer.train()
 class WrongValue(CodeDrill):
     number = 77
     raises = "ValueError"
-    scripts = {
-        "API005": Script(text=_CHOICE, line=3, says=("cosin", "cosine")),
-        "API009": Script(text=_RANGE, line=4, raised_in=6, says=("per_device_train_batch_size=0",)),
-    }
+    scripts = (
+        Script(code="API005", text=_CHOICE, line=3, says=("cosin", "cosine")),
+        Script(code="API009", text=_RANGE, line=4, raised_in=6, says=("per_device_train_batch_size=0",)),
+    )
     own = 'def go(batch):\n    return int(f"step {len(batch)}")\n'
     own_line = 2

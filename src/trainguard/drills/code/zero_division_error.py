@@ -12,6 +12,6 @@ print(64 // accumulation)
 class DivisionByZero(CodeDrill):
     number = 78
     raises = "ZeroDivisionError"
-    scripts = {"PY006": Script(text=_CERTAIN, line=2, says=("division by zero",), severity="warn")}
+    scripts = (Script(code="PY006", text=_CERTAIN, line=2, says=("division by zero",), severity="warn"),)
     own = "def go(batch):\n    return 1 / (len(batch) - len(batch))\n"
     own_line = 2

@@ -39,10 +39,10 @@ def _full_while_loading() -> None:
     to = PreTrainedModel.to
 
     @functools.wraps(to)
-    def full(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def full(self: Any, *_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError(_WORDS.format(tried=sum(each.nbytes for each in self.parameters()) / _MIB))
 
-    PreTrainedModel.to = full
+    setattr(PreTrainedModel, "to", full)  # noqa: B010
 
 
 def _full_while_training(*, at: int, rows: int) -> None:
@@ -70,22 +70,22 @@ def _full_while_training(*, at: int, rows: int) -> None:
         with pieces:
             return step(self, model, inputs, *args, **kwargs)
 
-    Trainer.training_step = limited
+    setattr(Trainer, "training_step", limited)  # noqa: B010
 
 
 _SHARE = 0.02  # of the GPU's memory, for a run of a tiny model
 
 
-class _Pieces(TorchDispatchMode):
+class _Pieces(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """An allocator that gives `most` bytes in one piece and no more; it notes how large a piece `of_token` was."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.most = math.inf
         self.tokens = 1
         self.of_token = 0.0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         for each in made if isinstance(made, tuple | list) else (made,):
             size = each.untyped_storage().nbytes() if isinstance(each, torch.Tensor) else 0
@@ -103,12 +103,10 @@ def _own_code(*, at: int, place: str) -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    if place == "tokenize":
-        PreTrainedTokenizerBase.apply_chat_template = _calling(
-            PreTrainedTokenizerBase.apply_chat_template, module.go, at
-        )
-    else:
-        Trainer.training_step = _calling(Trainer.training_step, module.go, at)
+    owner, name = (
+        (PreTrainedTokenizerBase, "apply_chat_template") if place == "tokenize" else (Trainer, "training_step")
+    )
+    setattr(owner, name, _calling(getattr(owner, name), module.go, at))
 
 
 def _calling(function: Callable[..., Any], go: Callable[..., Any], at: int) -> Any:

@@ -28,7 +28,7 @@ def train(value: float, *, guarded: bool, **arguments: Any) -> dict[str, Any]:
 
     from trainguard.drills.training import _tiny
 
-    class Spoilt(LlamaForCausalLM):
+    class Spoilt(LlamaForCausalLM):  # type: ignore[no-untyped-call]
         passes = 0
 
         def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -33,7 +33,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
         vocab_size=VOCABULARY, special_tokens=_SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
     inner.train_from_iterator(["What is 1 + 1? It is 2.", "Why? Because it is so."], trainer)
-    made = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<|im_end|>")
+    made = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=inner, pad_token="<pad>", eos_token="<|im_end|>"
+    )
     made.chat_template = _TEMPLATE
     return made
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import json
+import runpy
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -68,16 +70,15 @@ def in_fork(*, guarded: bool, fault: Mapping[str, Any], settings: Mapping[str, A
     if not guarded:
         _alone(json.loads(Path("config.json").read_bytes()) | settings)
         return
-    from trainguard.cli import main
-
     assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    raise SystemExit(main(["train", "config.json", "--format", "json", *assignments]))
+    sys.argv = ["trainguard", "train", "config.json", "--format", "json", *assignments]
+    runpy.run_module("trainguard", run_name="__main__")  # as `python -m trainguard` does; it raises SystemExit
 
 
 def _alone(values: Mapping[str, Any]) -> None:
     """The same run as a script makes it that knows no guard: it goes on from the newest checkpoint that there is."""
     import torch
-    from datasets import load_dataset
+    from datasets import load_dataset  # type: ignore[import-untyped]
     from transformers.trainer_utils import get_last_checkpoint
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
@@ -99,7 +100,7 @@ def _alone(values: Mapping[str, Any]) -> None:
     rows = load_dataset("json", data_files=values["data"], split="train")
     trainer = SFTTrainer(model=values["base_model"], args=arguments, train_dataset=rows)
     output = Path(values["output_dir"])
-    trainer.train(resume_from_checkpoint=output.is_dir() and get_last_checkpoint(str(output)) is not None)
+    trainer.train(resume_from_checkpoint=output.is_dir() and get_last_checkpoint(str(output)) is not None)  # type: ignore[no-untyped-call]
 
 
 @cache
