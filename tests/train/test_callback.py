@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.train.tiny_runs import codes, model, rows, trainer
-from transformers import LlamaForCausalLM, TrainerCallback
+from transformers import LlamaForCausalLM, Trainer, TrainerCallback
 
 from trainguard.errors import UnreadableInputError, UsageError
 from trainguard.facts.checkpoint.latest import latest_verified_checkpoint
@@ -221,16 +221,47 @@ def test_a_resumed_run_that_is_complete_is_no_success(tmp_path: Path) -> None:
     assert codes(guard.findings) == ["RUN015"]
 
 
+def test_a_broken_checkpoint_is_set_aside_before_the_trainer_chooses(tmp_path: Path) -> None:
+    trainer(tmp_path, GuardCallback()).train()
+    (tmp_path / "checkpoint-8" / "rng_state.pth").write_bytes(b"torn")
+    guard = GuardCallback()
+    run = trainer(tmp_path, guard, max_steps=12)
+    assert (tmp_path / "quarantine" / "checkpoint-8").is_dir()
+    run.train(resume_from_checkpoint=True)
+    events = [json.loads(line) for line in (tmp_path / "trainguard" / "events.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in events if event["event"] == "resume"] == [4]
+    assert codes(guard.findings) == []
+    assert latest_verified_checkpoint(tmp_path) == tmp_path / "checkpoint-12"
+
+
 def test_a_broken_checkpoint_is_not_trained_on(tmp_path: Path) -> None:
     trainer(tmp_path, GuardCallback()).train()
     # The Trainer takes it up without a word, having no use for this file.
     (tmp_path / "checkpoint-8" / "rng_state.pth").write_bytes(b"torn")
     guard = GuardCallback()
+    run = trainer(tmp_path, max_steps=12)
+    run.add_callback(guard)  # too late to set it aside
     with pytest.raises(Exception) as raised:  # noqa: PT011 - the Trainer itself may refuse it
-        trainer(tmp_path, guard, max_steps=12).train(resume_from_checkpoint=True)
+        run.train(resume_from_checkpoint=True)
     assert isinstance(raised.value, NotReadyError)
     assert codes(guard.findings) == ["CKPT005"]
     assert "checkpoint-4" in guard.findings[0].message
+
+
+def test_the_limit_of_a_run_that_failed_is_that_of_the_next(tmp_path: Path) -> None:
+    class Fails(TrainerCallback):
+        def on_step_end(self, *told: Any, **_: Any) -> None:
+            raise OSError("a disk went away")
+
+    run = trainer(tmp_path, GuardCallback(), save_total_limit=2, save_steps=2, max_steps=12)
+    run.add_callback(Fails())
+    with pytest.raises(OSError, match="went away"):
+        run.train()
+    again = Trainer(model=run.model, args=run.args, train_dataset=run.train_dataset, callbacks=[GuardCallback()])
+    again.train()
+    kept = sorted(path.name for path in tmp_path.glob("checkpoint-*"))
+    assert kept == ["checkpoint-10", "checkpoint-12"]
+    assert run.args.save_total_limit == 2
 
 
 def test_log_lets_a_run_that_is_not_ready_go_on(tmp_path: Path) -> None:

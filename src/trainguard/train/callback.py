@@ -265,7 +265,7 @@ class GuardCallback(TrainerCallback):
             if (masked := self._watch.masked_labels(step)) is not None:
                 self._say(masked, step)
         if self._record is not None:
-            self._say_all(self._record.feed({**values, "step": step}), step)
+            self._say_all(self._record.metrics(values, step), step)
         if self._checkpoints is not None:
             self._say_all(self._checkpoints.findings(), step)
         if self._together.alone:

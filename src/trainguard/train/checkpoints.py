@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,19 @@ from trainguard.train.saving import CheckpointKeeper
 from trainguard.train.stopping import StopSignals
 
 logger = logging.getLogger(__name__)
+
+# `save_total_limit` of the arguments that are taken over, by their identity. An exception out of `train()` calls no
+# hook that would give it back, and the next run with the same arguments must not keep everything.
+_LIMITS: dict[int, int | None] = {}
+
+
+def _limit_of(args: Any) -> int | None:
+    """The limit that the user has set, whether it is in `args` still or was taken over by a run that failed."""
+    key = id(args)
+    if key not in _LIMITS or args.save_total_limit is not None:
+        _LIMITS[key] = args.save_total_limit
+        weakref.finalize(args, _LIMITS.pop, key, None)
+    return _LIMITS[key]
 
 
 class Checkpoints:
@@ -50,7 +64,7 @@ class Checkpoints:
             return
         if not verify:
             return
-        self._limit, self._taken_over = args.save_total_limit, True
+        self._limit, self._taken_over = _limit_of(args), True
         args.save_total_limit = None
         if writes:
             self.keeper = CheckpointKeeper(
@@ -97,6 +111,7 @@ class Checkpoints:
     def close(self) -> None:
         if self._taken_over:
             self._args.save_total_limit = self._limit
+            _LIMITS.pop(id(self._args), None)
             self._taken_over = False
         if self.keeper is not None and self._own:
             self.keeper.close()

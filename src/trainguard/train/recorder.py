@@ -34,6 +34,7 @@ class Recorder:
         self.events = EventLog(self.folder / EVENTS)
         self.heartbeat = Heartbeat(self.folder / HEARTBEAT)
         self._watcher = Watcher(run)
+        self._method, self._declared = run.method, dict(run.declared)
         self._clock = clock
         self._began = clock()
         self._told_errors = 0
@@ -43,7 +44,7 @@ class Recorder:
     def start(self, step: int) -> None:
         """Says that the run begins, or goes on at a step."""
         name = "resume" if step else "start"
-        self.events.event(name, step=step)
+        self.events.event(name, step=step, method=self._method, declared=self._declared)
         self.feed({"event": name, **({"from_step": step} if step else {})})
         self.phase("train", step)
 
@@ -62,6 +63,11 @@ class Recorder:
             logger.warning("%s failed inside trainguard and is off: %s", error.origin, error.message)
         self._told_errors = len(errors)
         return said
+
+    def metrics(self, values: Mapping[str, Any], step: int) -> tuple[Finding, ...]:
+        """Writes down what was logged, for those who watch from outside, and puts it to the signals."""
+        self.events.event("metrics", step=step, metrics=dict(values))
+        return self.feed({**values, "step": step})
 
     def save(self, step: int) -> None:
         """Writes down what the signals have learnt, so that a restarted run goes on from it."""
