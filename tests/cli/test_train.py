@@ -132,6 +132,23 @@ def test_an_exception_is_classified_and_its_traceback_kept(folder: Path) -> None
     assert "Traceback" in (folder / "output/trainguard/failure.txt").read_text()
 
 
+@pytest.mark.parametrize("phase", ["load", "tokenize"])
+def test_asked_to_stop_before_the_first_step_it_says_so(folder: Path, phase: str) -> None:
+    def stop(event: dict[str, Any], process: subprocess.Popen[str]) -> None:
+        if event["event"] == "phase" and event["name"] == phase:
+            process.send_signal(signal.SIGTERM if phase == "load" else signal.SIGINT)
+
+    code, events, errors = train(folder, on_event=stop)
+    assert code == 75, errors
+    words = "nothing was trained in this start; the same command begins at step 0, since there is no checkpoint yet"
+    assert words in errors
+    assert len(errors.splitlines()) == 1
+    (stopped,) = of(events, "stopped")
+    assert (stopped["code"], stopped["steps"], stopped["checkpoint"]) == (75, 0, None)
+    assert words in stopped["words"]
+    assert not of(events, "begin")
+
+
 @pytest.mark.slow
 def test_two_processes_speak_once_and_count_their_batches_together(folder: Path) -> None:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]

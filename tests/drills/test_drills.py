@@ -15,8 +15,8 @@ from trainguard.drills.running import run_drill
 from trainguard.findings import Finding
 
 DRILLS = discover()
-# The rows that this issue is about; the others come with the daemon, the recovery and the estimates.
-BUILT = {*range(1, 21), 25, 26, 27, 31, 32, 33, 34, 35, 37, 39, 40, 44, 45, 46, 101, 102}
+# The others come with the daemon, the recovery and the estimates.
+BUILT = {*range(1, 28), 29, *range(31, 36), 37, 38, 39, 40, 44, 45, 46, *range(61, 81), 101, 102}
 
 
 def named(drills: tuple[Drill, ...]) -> list[object]:

@@ -449,3 +449,15 @@ def test_what_a_script_makes_itself_is_not_promised(tmp_path: Path) -> None:
     said = declared_by(run.args, max_steps=10, model=run.model, optimizer=own, lr_scheduler=schedule)
     assert "lr_scheduler_type" not in said
     assert "learning_rate" not in said
+
+
+def test_the_callback_refuses_ids_and_weights_that_cannot_train(tmp_path: Path) -> None:
+    data, net = rows(), model()
+    data[0]["input_ids"][0] = 99
+    net.lm_head.weight.data[0, 0] = float("nan")
+    guard = GuardCallback()
+    run = trainer(tmp_path, guard, net=net, data=data)
+    with pytest.raises(NotReadyError, match=r"(?s)RUN001 .*lm_head.*MODEL005 .*99"):
+        run.train()
+    assert run.state.global_step == 0
+    assert sorted(str(each.code) for each in guard.findings) == ["MODEL005", "RUN001"]

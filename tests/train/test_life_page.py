@@ -86,7 +86,7 @@ def test_the_actions_and_files_are_those_of_the_code() -> None:
     assert f"| {EXIT_STOPPED} |" in PAGE
 
 
-@pytest.mark.parametrize("event", ["start", "resume", "save", "verified", "stop", "end"])
+@pytest.mark.parametrize("event", ["start", "resume", "metrics", "save", "verified", "stop", "end"])
 def test_the_events_are_those_that_are_written(event: str) -> None:
     from trainguard.train import callback
 

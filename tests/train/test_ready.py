@@ -18,6 +18,7 @@ from transformers import Trainer, default_data_collator
 from trainguard.train.actions import NotReadyError
 from trainguard.train.memory import release_gpu_memory
 from trainguard.train.ready import assert_ready
+from trainguard.train.soundness import finite_weights
 
 # peft 0.21 still asks transformers 5.23 by the old name.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -101,7 +102,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     with pytest.raises(NotReadyError) as raised:
         assert_ready(run)
     errors = [finding for finding in raised.value.findings if finding.severity == "error"]
-    assert sorted(codes(errors)) == ["RUN016", "RUN017", "RUN022", "RUN022"]
+    assert sorted(codes(errors)) == ["RUN016", "RUN017", "RUN022", "SYS003"]
     assert all((finding.code or "") in str(raised.value) for finding in errors)
 
 
@@ -167,6 +168,65 @@ def test_output_folders(tmp_path: Path) -> None:
     # A folder that nobody can write into, root neither.
     run.args.output_dir = "/proc"
     assert "cannot be written to" in problems(run)[0]
+
+
+def test_an_output_folder_that_cannot_be_made_although_nothing_is_saved(tmp_path: Path) -> None:
+    run = trainer(tmp_path, save_strategy="no")
+    run.args.output_dir = "/proc/x/y"
+    with pytest.raises(NotReadyError) as raised:
+        assert_ready(run)
+    (found,) = [each for each in raised.value.findings if each.severity == "error"]
+    assert (found.code, found.evidence["output_dir"]) == ("SYS003", "/proc/x/y")
+    assert "neither the result nor a log" in found.message
+    run.args.output_dir = str(tmp_path / ("long" * 100))
+    assert "cannot be written to" in problems(run)[0]
+
+
+def test_token_ids_that_the_embedding_does_not_have(tmp_path: Path) -> None:
+    data = rows()
+    data[-1]["input_ids"][5] = 64
+    for net in (model(), lora(), lora(modules_to_save=["embed_tokens"])):
+        with pytest.raises(NotReadyError) as raised:
+            assert_ready(trainer(tmp_path, net=net, data=data))
+        (found,) = [each for each in raised.value.findings if each.severity == "error"]
+        assert (found.code, found.docs) == ("MODEL005", "docs/rules/MODEL005.md")
+        assert (found.evidence["largest_id"], found.evidence["rows"]) == (64, 64)
+        assert "resize_token_embeddings" in found.message
+    # The same, once the remedy is applied, by hand too; and where the model takes such ids itself.
+    resized, by_hand, own = model(), model(), model()
+    resized.resize_token_embeddings(65)
+    by_hand.model.embed_tokens.weight = nn.Parameter(torch.zeros(65, 32))
+    own.model.embed_tokens.register_forward_pre_hook(lambda _, given: (given[0].clamp(max=63),))
+    for net in (resized, by_hand, own):
+        assert_ready(trainer(tmp_path, net=net, data=data))
+
+
+def test_weights_that_are_not_finite_at_the_start(tmp_path: Path) -> None:
+    for value, frozen in ((float("nan"), False), (float("inf"), False), (float("nan"), True), (float("inf"), True)):
+        net: Any = lora() if frozen else model()
+        name, weight = next(each for each in net.named_parameters() if "down_proj" in each[0])
+        weight.data[3, 4] = value
+        with pytest.raises(NotReadyError) as raised:
+            assert_ready(trainer(tmp_path, net=net))
+        (found,) = [each for each in raised.value.findings if each.severity == "error"]
+        assert (found.code, found.evidence["tensors"], found.evidence["names"]) == ("RUN001", 1, (name,))
+        assert name in found.message
+    # A mask of attention that is kept as a frozen parameter, and large numbers of half precision.
+    net = model().half()
+    net.lm_head.weight.data[0] = 65504.0
+    net.mask = nn.Parameter(torch.full((4, 4), float("-inf")).triu(1), requires_grad=False)
+    assert_ready(trainer(tmp_path, net=net))
+
+
+def test_the_weights_are_looked_at_with_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = model()
+    net.lm_head.bfloat16()
+    waits = []
+    real = torch.Tensor.tolist
+    for name in ("tolist", "item", "__bool__", "cpu"):
+        monkeypatch.setattr(torch.Tensor, name, lambda tensor, name=name: waits.append(name) or real(tensor))
+    assert list(finite_weights(net)) == []
+    assert waits == ["tolist"]
 
 
 def test_hostile_objects_are_no_crash() -> None:

@@ -45,6 +45,8 @@ def main() -> None:
         if child == 0:
             os.close(answers.fileno())  # or whoever reads it waits for this process, should the server end
             _child(question)
+        with contextlib.suppress(OSError):
+            os.setpgid(child, child)  # here and in the child: whoever is first, it can be ended from now on
         print(json.dumps({"pid": child}), file=answers)
         _, status = os.waitpid(child, 0)
         print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), file=answers)
@@ -54,7 +56,7 @@ def _child(question: dict[str, Any]) -> None:
     """Runs the function and ends this process, without whatever the server would do at its end."""
     folder, code = Path(question["folder"]), 1
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         _redirect(Path(os.devnull), 0)
         _redirect(folder / OUTPUT, 1)
         _redirect(folder / LOG, 2)

@@ -119,14 +119,19 @@ class Fork:
         return self._ended
 
     def _log(self) -> str:
-        return (self.folder / LOG).read_text(encoding="utf-8", errors="replace")
+        return self._text(LOG)
 
     def _events(self) -> Iterator[Mapping[str, Any]]:
-        for line in (self.folder / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in self._text(OUTPUT).splitlines():
             with contextlib.suppress(ValueError):
                 value = json.loads(line)
                 if isinstance(value, dict):
                     yield value
+
+    def _text(self, name: str) -> str:
+        """What it wrote; nothing where it was ended before it could."""
+        path = self.folder / name
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 @contextmanager
@@ -167,7 +172,10 @@ def _answer(server: subprocess.Popen[str]) -> dict[str, Any]:
 def _server() -> subprocess.Popen[str]:
     """Started by the first who asks; it ends with this process."""
     folder = Path(tempfile.mkdtemp(prefix="trainguard-drill-server-"))
-    environment = {**os.environ, **_ENVIRONMENT, "HF_HOME": str(folder), "HF_DATASETS_CACHE": str(folder / "datasets")}
+    caches = {"HF_HOME": str(folder), "HF_DATASETS_CACHE": str(folder / "datasets")}
+    # Functions of other modules than trainguard's are found where this process finds them.
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {**os.environ, **_ENVIRONMENT, **caches, **paths}
     server = subprocess.Popen(
         [sys.executable, "-m", "trainguard.drills.forked"],
         stdin=subprocess.PIPE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import NamedTuple
 
 from trainguard.signals._robust import mad, median, noise, trend_z
@@ -17,6 +19,9 @@ SPIKES = (
     (3, 0.3, 8.0, 1.5),
     (5, 0.35, 3.0, 1.0),
 )
+# The logarithms of losses of single texts are about normal: so many standard deviations, for so many values in a row,
+# come by chance once in 30,000 points.
+_LOG_DEVIATIONS, _LARGEST_EXPONENT = {1: 4.0, 2: 2.6, 3: 2.0, 5: 1.3}, 20.0
 # A rise: this many points in a row so far above, and rising among themselves.
 RISE = (5, 0.12, 6.0, 1.0)
 
@@ -38,38 +43,50 @@ class Bar(NamedTuple):
     excursion: float
     floor: float  # what a value has to be above in any case; minus infinity where there is none
     factor: float = 1.0  # the user's
+    log_spread: float = 0.0  # the noise of the window's logarithms
 
-    def is_above(self, value: float, scales: float, deviations: float, excursions: float) -> bool:
-        """Whether a value is above the level by so many scales, noises and excursions."""
+    def is_above(self, value: float, length: int, scales: float, deviations: float, excursions: float) -> bool:
+        """Whether one of `length` values in a row is above the level by so many scales, noises and excursions."""
         height = max(self.factor * max(scales * self.scale, deviations * self.spread), excursions * self.excursion)
+        if self.log_spread:
+            # Losses of small batches are skewed: a factor up is as usual as one down.
+            usual = min(_LOG_DEVIATIONS[length] * self.log_spread, _LARGEST_EXPONENT)
+            height = max(height, abs(self.level) * math.expm1(usual))
         return value - self.level > height and value > self.floor
 
     def may_become(self, value: float) -> bool:
         """Whether a value is high enough to be part of a long spike, or of a rise."""
-        return self.is_above(value, *RISE[1:]) or self.is_above(value, *SPIKES[-1][1:])
+        return self.is_above(value, *RISE) or self.is_above(value, *SPIKES[-1])
 
     def is_spike(self, raised: tuple[float, ...], *, least: int) -> bool:
         """Whether values in a row, at least `least` of them, are a spike."""
         return any(
-            len(raised) >= length >= least and self.is_above(min(raised[-length:]), scales, deviations, excursions)
-            for length, scales, deviations, excursions in SPIKES
+            len(raised) >= spike[0] >= least and self.is_above(min(raised[-spike[0] :]), *spike) for spike in SPIKES
         )
 
     def is_rise(self, raised: tuple[float, ...]) -> bool:
         """Whether values in a row are above the level, and rise among themselves."""
-        length, *far = RISE
+        length = RISE[0]
         last = raised[-length:]
         return (
             len(last) == length
             and last[-1] - last[0] > 3 * self.spread
             and trend_z(last) > 1.5
-            and self.is_above(min(last), far[0], far[1], far[2])
+            and self.is_above(min(last), *RISE)
         )
 
 
 def spread_of(values: tuple[float, ...], level: float) -> float:
     """The noise: from point to point, or around the level where it wanders; at least 1 % of the level."""
     return max(noise(values), mad(values, level), 0.01 * abs(level))
+
+
+def log_spread_of(values: tuple[float, ...]) -> float:
+    """The noise of the logarithms from point to point, beside their trend; 0 where a value is not positive."""
+    if not values or min(values) <= 0:
+        return 0.0
+    logs = [math.log(value) for value in values]
+    return mad([b - a for a, b in pairwise(logs)]) / math.sqrt(2)
 
 
 def level_of(values: tuple[float, ...]) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from trainguard.findings import Finding, Severity
 from trainguard.signals._points import NEVER, at_step, counted_step, number, repeated, where
 from trainguard.signals._robust import bounded, halved, median, noise, push, trend_z
-from trainguard.signals._spikes import LN_VOCABULARY, RISE, Bar, climbs, level_of, spread_of
+from trainguard.signals._spikes import LN_VOCABULARY, RISE, Bar, climbs, level_of, log_spread_of, spread_of
 from trainguard.signals.base import Signal, State, Threshold
 from trainguard.signals.samples import Sample
 
@@ -170,6 +170,7 @@ class Divergence(Signal[DivergenceState]):
                 excursion=excursion,
                 floor=self._floor(state, level, spread),
                 factor=self.threshold("spike"),
+                log_spread=log_spread_of(state.usual),
             )
             raised = (*state.raised, value)
             # Single values of a KL estimate or of a preference loss with much noise say nothing.

@@ -321,7 +321,11 @@ class Plateau(Signal[PlateauState]):
             return None
         fall = (first - level) / first
         error = _MEDIAN_ERROR * noise(values) * math.sqrt(1 / head + 1 / tail) / first
-        doubt = 0.0 if level >= self.threshold("unreadable") else 2 * error
+        sure = level >= self.threshold("unreadable")
+        doubt = 0.0 if sure else 2 * error
+        # Where the noise is larger than the fall that is asked for, a missing fall says nothing.
+        if not sure and doubt > 2 * self.threshold("fall"):
+            return None
         if fall + doubt > self.threshold("fall") or trend_z(values) < -1.64 or self._learns_otherwise(state):
             return None
         message = (

@@ -1,4 +1,4 @@
-"""What is looked at before the first step: parameters, optimizer, adapter, planned steps, schedule, labels.
+"""What is looked at before the first step: parameters, optimizer, adapter, planned steps, schedule, batches, output.
 
 Each check gives findings and changes nothing: not the weights, not the order of the data, not the random numbers.
 """
@@ -14,7 +14,7 @@ from torch import nn
 
 from trainguard.findings import Finding
 from trainguard.signals.codes import run_finding
-from trainguard.train.labels import label_findings
+from trainguard.train.soundness import batch_findings, finite_weights, writable_output
 
 _SHOWN = 3  # names in a message
 # Trainable parameters below this share of the model, all of them of norms: LayerNorms of a Llama are 0.004 % to 0.1 %
@@ -44,11 +44,14 @@ def before_first_step(
             lambda: trainable(model),
             lambda: owned(model, optimizer, args),
             lambda: placed(model, args),
+            lambda: finite_weights(model),
         ]
     checks += [
         lambda: planned(lr_scheduler, max_steps, args),
-        lambda: label_findings(dataloader, args, processing_class),
+        lambda: batch_findings(dataloader, model, args, processing_class),
     ]
+    if getattr(args, "should_save", True):  # the others write nothing, and may not see the folder
+        checks.append(lambda: writable_output(args))
     findings: list[Finding] = []
     for check in checks:
         try:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import torch
@@ -17,7 +14,8 @@ from trainguard.findings import Finding
 from trainguard.signals.codes import run_finding
 from trainguard.train.actions import NotReadyError
 from trainguard.train.before import owned, placed, planned, trainable
-from trainguard.train.labels import can_sample, label_findings, random_numbers_kept
+from trainguard.train.labels import can_sample, random_numbers_kept
+from trainguard.train.soundness import batch_findings, finite_weights, writable_output
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +23,9 @@ logger = logging.getLogger(__name__)
 def assert_ready(trainer: Any) -> list[Finding]:
     """Raises NotReadyError with all problems of a Trainer, before `train()` costs anything.
 
-    Looked at are model, tokenizer and data, the arguments' types and ranges, what the collator makes of a few examples,
-    the optimizer that was given, and the output folder. No step is taken, and the data are not iterated. The findings
-    that are no errors are returned, so that a test can say `assert assert_ready(trainer) == []`.
+    Looked at are model, weights, tokenizer and data, the arguments' types and ranges, what the collator makes of a few
+    examples, the optimizer that was given, and the output folder. No step is taken, and the data are not iterated. The
+    findings that are no errors are returned, so that a test can say `assert assert_ready(trainer) == []`.
     """
     args = getattr(trainer, "args", None)
     checks: list[Callable[[], Iterator[Finding]]] = [
@@ -35,7 +33,7 @@ def assert_ready(trainer: Any) -> list[Finding]:
         lambda: _model(trainer, args),
         lambda: _tokenizer(trainer),
         lambda: _data(trainer, args),
-        lambda: _output(args),
+        lambda: writable_output(args),
     ]
     findings: list[Finding] = []
     for check in checks:
@@ -144,6 +142,7 @@ def _model(trainer: Any, args: Any) -> Iterator[Finding]:
         return
     yield from trainable(model)
     yield from placed(model, args)
+    yield from finite_weights(model)
     optimizer, scheduler = getattr(trainer, "optimizer", None), getattr(trainer, "lr_scheduler", None)
     if optimizer is not None:
         yield from owned(model, optimizer, args)
@@ -248,7 +247,7 @@ def _batches(trainer: Any, args: Any) -> Iterator[Finding]:
         )
         return
     yield from _no_loss(trainer, batch)
-    yield from label_findings(peek, args, getattr(trainer, "processing_class", None))
+    yield from batch_findings(peek, trainer.model, args, getattr(trainer, "processing_class", None))
 
 
 def _no_loss(trainer: Any, batch: Any) -> Iterator[Finding]:
@@ -269,32 +268,6 @@ def _no_loss(trainer: Any, batch: Any) -> Iterator[Finding]:
         "would raise; use DataCollatorForLanguageModeling(tokenizer, mlm=False), or add the column",
         fix="data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False)",
         evidence={"keys": list(batch.keys())},
-    )
-
-
-def _output(args: Any) -> Iterator[Finding]:
-    given = getattr(args, "output_dir", None)
-    if not given:
-        return
-    path = Path(given)
-    place = next((each for each in [path, *path.absolute().parents] if each.exists()), Path("/"))
-    if not place.is_dir():
-        why = f"{place} is a file"
-    elif place == path:
-        try:
-            with tempfile.TemporaryFile(dir=path):
-                return
-        except OSError as error:
-            why = error.strerror or type(error).__name__
-    elif os.access(place, os.W_OK | os.X_OK):
-        return
-    else:
-        why = f"{place} does not let this user write"
-    yield run_finding(
-        "RUN022",
-        f"output_dir={str(given)!r} cannot be written to ({why}), so the first save would end the run; choose another",
-        fix="output_dir",
-        evidence={"output_dir": str(given)},
     )
 
 

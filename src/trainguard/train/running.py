@@ -26,6 +26,7 @@ from trainguard.train.preparing import Prepared, newest_verified, set_aside
 from trainguard.train.resuming import settle
 from trainguard.train.run_lock import RunLock
 from trainguard.train.space import DiskFullError
+from trainguard.train.stopped_early import is_early_stop, stopped_early
 from trainguard.train.stopping import EXIT_STOPPED
 
 if TYPE_CHECKING:
@@ -105,7 +106,11 @@ def train(prepared: Prepared, identity: Identity, start: Start, tell: Tell, *, k
     )
     try:
         return _train(session)
-    except (UsageError, KeyboardInterrupt):
+    except (SystemExit, KeyboardInterrupt) as request:
+        if not is_early_stop(request, session.doing, start, session.trainer):
+            raise
+        return stopped_early(session.doing, start, tell, session.events)
+    except UsageError:
         raise
     except DiskFullError as error:
         return _end(session, EXIT_FINDINGS, [error.finding])
