@@ -17,7 +17,11 @@ def test_the_checkpoint_that_it_goes_on_from(tmp_path: Path, capsys: pytest.Capt
     start = Start(kind="resume", checkpoint=tmp_path / "checkpoint-20", step=20)
     told: list[Any] = []
     events = EventLog(tmp_path / "events.jsonl")
-    assert stopped_early("tokenize", start, lambda event, **values: told.append((event, values)), events) == 75
+
+    def tell(event: str, /, **values: Any) -> None:
+        told.append((event, values))
+
+    assert stopped_early("tokenize", start, tell, events) == 75
     events.close()
     words = (
         "asked to stop while tokenizing: nothing was trained in this start; the same command goes on from checkpoint-20"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 def wait_for_ever():
-    while True:
+    for _ in range(12_000):  # ten minutes, should nobody be left to end it
         time.sleep(0.05)
 
 
