@@ -66,7 +66,7 @@ class MemoryGrowth(Signal[MemoryGrowthState]):
     that grows with the length of the sequences, a collector's saw teeth.
 
     *What to do*: for a leak look for tensors that are kept from step to step (a loss that is summed without `.item()`,
-    outputs in a list, hooks); for fragmentation set PYTORCH_ALLOC_CONF=expandable_segments:True.
+    outputs in a list, hooks); for fragmentation set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.
     """
 
     code = "RUN014"
@@ -288,7 +288,7 @@ class MemoryGrowth(Signal[MemoryGrowthState]):
         return self.finding(
             f"reserved GPU memory climbs by {climb.slope * 1000:.3g} MB a step to {reserved:.4g} GB while "
             f"{allocated:.4g} GB are in use: it is fragmented{self._forecast(full, step)}; set "
-            "PYTORCH_ALLOC_CONF=expandable_segments:True, or pad to fewer different lengths",
+            "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or pad to fewer different lengths",
             step=sample.step,
             evidence=evidence,
         )

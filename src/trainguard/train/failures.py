@@ -124,6 +124,10 @@ def classify_exception(
     return _uncaught(error, doing, step, stands, common)
 
 
+# Unused memory below this is no cause of anything.
+_WORTH_TELLING = 100 * 2**20
+
+
 def _gpu_oom(
     words: str,
     phase: str,
@@ -133,6 +137,9 @@ def _gpu_oom(
     batch_size: int | None,
     gradient_accumulation: int | None,
 ) -> Finding:
+    if phase == "tokenize":
+        # Rows become tokens on the CPU; what the GPU lacks room for meanwhile are the weights, which move there now.
+        phase, evidence = "load", {**evidence, "phase": "load"}
     sizes = {name: size for name, pattern in _SIZES.items() if (size := _size(pattern, words)) is not None}
     tried, unused, free = sizes.get("tried_bytes"), sizes.get("unused_bytes"), sizes.get("free_bytes")
     advice = _GPU_ADVICE.get(phase, _TRAIN_ADVICE)
@@ -145,8 +152,9 @@ def _gpu_oom(
             if batch_size == 1
             else _TRAIN_ADVICE
         )
-    if tried is not None and unused is not None and unused > tried + (free or 0):
+    if tried is not None and unused is not None and unused > max(tried + (free or 0), _WORTH_TELLING):
         gib = unused / 2**30
+        # torch 2.13 reads PYTORCH_ALLOC_CONF, and the older name as well, which older releases know alone.
         advice = (
             f"{advice}; {gib:.1f} GiB are reserved and unused, so set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"
         )
@@ -163,7 +171,8 @@ def _ram_oom(words: str, phase: str, step: int | None, stands: str, evidence: Ma
         if phase == "load"
         else "use fewer dataset and dataloader processes, or a machine with more memory"
     )
-    message = f"out of system memory {_DOING.get(phase, '')}: {_short(words)}{stands}; {advice}".replace("  ", " ")
+    said = f": {_short(words)}" if words.strip() else ""
+    message = f"out of system memory {_DOING.get(phase, '')}{said}{stands}; {advice}".replace("  ", " ")
     return run_finding("RUN011", message, step=step, fix=advice, evidence=evidence)
 
 

@@ -10,6 +10,7 @@ weights are looked at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +24,13 @@ _WATCHED = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspicion:
-    """What was not finite, and the first step at whose end that was known. Steps count from 1."""
+    """What was not finite, and the first step at whose end that was known. Steps count from 1.
+
+    `infinite` says that a loss was infinite and not NaN.
+    """
 
     loss: bool
+    infinite: bool = False
     gradients: bool
     step: int
 
@@ -41,20 +46,25 @@ class NonfiniteWatch:
         self.watched = watched(parameters)
         device = self.watched[0].device if self.watched else torch.device("cpu")
         self._on_cpu = device.type == "cpu"
-        # Two numbers: of the losses and of the gradients.
-        self._flag = torch.zeros(2, dtype=torch.float32, device=device)
+        # Of the losses, of the gradients, and how many losses were infinite.
+        self._flag = torch.zeros(3, dtype=torch.float32, device=device)
         self._reader = None if self._on_cpu else FlagReader(device)
         self._loss_seen = False
         self._gradients_seen = False
+        self._infinite_seen = False
 
     def note_loss(self, loss: Tensor) -> None:
         """Looks at a loss as the model gives it, before the Trainer averages it."""
         if self._on_cpu:
             if loss.is_cpu and not self._loss_seen:
-                self._loss_seen = not _is_finite(loss.sum().item() if loss.ndim else loss.item())
+                value = loss.sum().item() if loss.ndim else loss.item()
+                self._loss_seen = not _is_finite(value)
+                self._infinite_seen = math.isinf(value)
             return
         if loss.device == self._flag.device:
-            self._flag[0].add_(loss.detach().sum().float() * 0.0)
+            total = loss.detach().sum().float()
+            self._flag[0].add_(total * 0.0)
+            self._flag[2].add_(total.isinf())
 
     def note_gradients(self) -> None:
         """Looks at a few gradients, once they are clipped and before the optimizer uses them."""
@@ -72,19 +82,23 @@ class NonfiniteWatch:
         if self._reader is not None:
             values = self._reader.poll()
             if values is not None:
-                self._loss_seen, self._gradients_seen = (not _is_finite(value) for value in values)
+                self._read(values)
             self._reader.ask(self._flag)
         return self._suspicion(step)
 
     def look_now(self, step: int) -> Suspicion | None:
         """As `look`, but waits for the device. Right only where somebody else is about to wait for it."""
         if self._reader is not None:
-            self._loss_seen, self._gradients_seen = (not _is_finite(value) for value in self._flag.tolist())
+            self._read(self._flag.tolist())
         return self._suspicion(step)
+
+    def _read(self, values: Sequence[float]) -> None:
+        self._loss_seen, self._gradients_seen = (not _is_finite(value) for value in values[:2])
+        self._infinite_seen = values[2] > 0
 
     def clear(self) -> None:
         """Forgets what was seen, so that the next time is seen too."""
-        self._loss_seen = self._gradients_seen = False
+        self._loss_seen = self._gradients_seen = self._infinite_seen = False
         self._flag.zero_()
         if self._reader is not None:
             self._reader.drop()
@@ -92,7 +106,7 @@ class NonfiniteWatch:
     def _suspicion(self, step: int) -> Suspicion | None:
         if not (self._loss_seen or self._gradients_seen):
             return None
-        return Suspicion(loss=self._loss_seen, gradients=self._gradients_seen, step=step)
+        return Suspicion(loss=self._loss_seen, gradients=self._gradients_seen, infinite=self._infinite_seen, step=step)
 
 
 class FlagReader:

@@ -49,9 +49,10 @@ class Poison:
 
     def _survived(self, suspicion: Suspicion, step: int) -> Finding:
         what = "loss" if suspicion.loss else "gradients"
+        were = f"{what} of step {step:,} or shortly before {'was' if suspicion.loss else 'were'}"
         return run_finding(
-            "RUN001",
-            f"the {what} of step {step:,} or shortly before were NaN or infinite, {self._times} times so far, which "
+            _code(suspicion),
+            f"the {were} {'infinite' if suspicion.infinite else 'NaN or infinite'}, {self._times} times so far, which "
             "logging_nan_inf_filter keeps out of the logged loss; the weights are still finite: look for a batch "
             "without any label that counts, or lower learning_rate",
             step=step,
@@ -61,9 +62,15 @@ class Poison:
 
 
 def _lost(names: list[str], trainable: int, step: int, suspicion: Suspicion | None) -> Finding:
-    seen = "the loss or the gradients were too" if suspicion is not None else "the logged loss need not show it"
+    seen = (
+        "the logged loss need not show it"
+        if suspicion is None
+        else "a loss was infinite before"
+        if suspicion.infinite
+        else "the loss or the gradients were too"
+    )
     return run_finding(
-        "RUN001",
+        _code(suspicion),
         f"{len(names):,} of {trainable:,} trainable tensors hold NaN or infinities at step {step:,} ({shown(names)}), "
         f"and {seen}; nothing is saved from now on: go on from the last verified checkpoint with a lower "
         "learning_rate, bf16 in place of fp16, or max_grad_norm=1.0",
@@ -76,3 +83,7 @@ def _lost(names: list[str], trainable: int, step: int, suspicion: Suspicion | No
             "weights_finite": False,
         },
     )
+
+
+def _code(suspicion: Suspicion | None) -> str:
+    return "RUN002" if suspicion is not None and suspicion.infinite else "RUN001"
