@@ -7,6 +7,7 @@ file does not name with a reason.
 from __future__ import annotations
 
 import os
+import signal
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -17,6 +18,10 @@ ALLOWLIST = Path(__file__).with_name("skip_allowlist.txt")
 
 # What a developer has added to an index of their own must not decide a test.
 os.environ["TRAINGUARD_CACHE"] = str(Path(__file__).with_name("no-such-folder"))
+
+# A shell starts what runs in the background with SIGINT ignored, and children inherit that: none could be interrupted.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Without a deadline: a busy machine makes an example slow, which says nothing about the code.
 _SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)

@@ -205,7 +205,7 @@ def test_colours(here: Path) -> None:
 
 def test_the_live_table(here: Path) -> None:
     (here / "run.log").write_text(BROKEN + "{'train_runtime': '0.45', 'train_loss': '2.9', 'epoch': '1'}\n")
-    code, output = run_in_terminal("watch", str(here / "run.log"), "--declare", "max_steps=140", columns=100)
+    code, output = run_in_terminal("watch", str(here / "run.log"), "--declare", "max_steps=140", columns=200)
 
     assert code == 1
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output)
