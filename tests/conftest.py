@@ -19,6 +19,9 @@ ALLOWLIST = Path(__file__).with_name("skip_allowlist.txt")
 # What a developer has added to an index of their own must not decide a test.
 os.environ["TRAINGUARD_CACHE"] = str(Path(__file__).with_name("no-such-folder"))
 
+# The models are tiny and the tests run in parallel: threads of torch would only be in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell starts what runs in the background with SIGINT ignored, and children inherit that: none could be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
