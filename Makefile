@@ -111,5 +111,5 @@ $(VENV)/demo.stamp: $(VENV)/core.stamp
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	@echo "installing torch, the training libraries and the tools for tests and checks"
-	@$(PIP_INSTALL) --editable '.[train,data,watch,alerts,dev]'
+	@$(PIP_INSTALL) --editable '.[train,data,watch,alerts,daemon,dev]'
 	@touch $@

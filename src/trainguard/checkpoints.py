@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trainguard.durable import sync_folder, temporary_prefix, write_atomically
 from trainguard.errors import UsageError
 from trainguard.facts.checkpoint.folder import MANIFEST
 from trainguard.facts.checkpoint.manifest import (
@@ -68,8 +68,8 @@ def write_manifest(
 
     content = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
     path = folder / MANIFEST
-    _write_synced(path, content)
-    _sync_folder(folder.parent)
+    write_atomically(path, content)
+    sync_folder(folder.parent)
     return path
 
 
@@ -112,8 +112,8 @@ def quarantine(folder: Path, *, reasons: Sequence[str] = (), when: datetime | No
     except OSError:
         _reason_file(target).unlink(missing_ok=True)
         raise
-    _sync_folder(home)
-    _sync_folder(folder.parent)
+    sync_folder(home)
+    sync_folder(folder.parent)
     return target
 
 
@@ -154,7 +154,7 @@ def _listed(folder: Path, on_progress: Progress | None) -> tuple[ManifestFile, .
     names, folders = _names(folder)
     files = tuple(in_threads(describe, names))
     for each in folders:
-        _sync_folder(each)
+        sync_folder(each)
     return files
 
 
@@ -171,39 +171,12 @@ def _names(folder: Path) -> tuple[list[str], list[Path]]:
     return sorted(names), folders
 
 
-_TEMPORARY = f".tmp-{MANIFEST}-"
+_TEMPORARY = temporary_prefix(Path(MANIFEST))
 
 
 def _is_temporary(name: str) -> bool:
     """Whether an interrupted write of a manifest left this file."""
     return name.startswith(_TEMPORARY)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    """Replaces `path` in one step: whoever reads it sees the old content or the new one, whole."""
-    descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes names in `folder` survive a power cut. Network file systems that refuse to sync a folder are let be."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        return
-    finally:
-        os.close(descriptor)
 
 
 def _versions() -> dict[str, str]:

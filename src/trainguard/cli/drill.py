@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trainguard.drills.base import Drill
     from trainguard.drills.running import Result
 
-_AREAS = ("data", "model", "checkpoint", "config", "machine", "gpu", "training", "code")
+_AREAS = ("data", "model", "checkpoint", "config", "machine", "gpu", "training", "code", "process", "queue")
 _COLORS = {"passed": "\x1b[32m", "failed": "\x1b[1;31m", "not run": "\x1b[1;33m"}
 _RESET = "\x1b[0m"
 

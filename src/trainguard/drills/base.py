@@ -15,7 +15,9 @@ from trainguard.drills.catalogue import EDGE_CASES
 from trainguard.drills.guard import Guard
 from trainguard.findings import Finding, Severity
 
-Area: TypeAlias = Literal["data", "model", "checkpoint", "config", "machine", "gpu", "training", "code"]
+Area: TypeAlias = Literal[
+    "data", "model", "checkpoint", "config", "machine", "gpu", "training", "code", "process", "queue"
+]
 Need: TypeAlias = Literal["linux", "mount", "fuse", "seccomp", "train", "trl", "data", "disk"]
 
 

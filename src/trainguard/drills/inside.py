@@ -14,6 +14,8 @@ import platform
 import struct
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from trainguard.findings import Finding
 # The kernel's numbers: include/uapi/linux/sched.h, mount.h, prctl.h, seccomp.h,
 # filter.h, capability.h.
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
-_MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 1 << 18
 _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 22, 24, 38
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
 _SECCOMP_MODE_FILTER, _RET_ALLOW, _RET_ERRNO = 2, 0x7FFF0000, 0x00050000
@@ -147,12 +149,47 @@ def _limit(step: Mapping[str, Any]) -> None:
     resource.setrlimit(getattr(resource, step["name"]), (step["soft"], step["soft"]))
 
 
+def _swapping(step: Mapping[str, Any]) -> None:
+    """The kernel's counters as they are on a machine that swaps `bytes_per_second` in and out, all tasks waiting for
+    `share` of the time: files of the same format over /proc's, for this process alone, the counters growing."""
+    _own_mounts()
+    folder = Path(step["at"])
+    folder.mkdir(exist_ok=True)
+    _mount("tmpfs", str(folder), "tmpfs", "size=1m")
+    used = f"SwapTotal: {step['total'] // 1024:>14} kB\nSwapFree: {(step['total'] - step['used']) // 1024:>14} kB\n"
+    kept = [line for line in Path("/proc/meminfo").read_text("ascii").splitlines(True) if not line.startswith("Swap")]
+    # Documentation/accounting/psi.rst; the file is missing where the kernel was built or started without it.
+    stalled = f"avg10={100 * step['share']:.2f} avg60=0.00 avg300=0.00 total=1\n"
+    shown = {"meminfo": "".join(kept) + used, "pressure/memory": f"some {stalled}full {stalled}"}
+    began, page = time.monotonic(), os.sysconf("SC_PAGE_SIZE")
+
+    def counters() -> str:
+        pages = int((time.monotonic() - began) * step["bytes_per_second"] / page)
+        return f"pswpin {pages:015d}\npswpout {pages:015d}\n"
+
+    shown["vmstat"] = counters()
+    for name, text in shown.items():
+        if (Path("/proc") / name).exists():
+            file = folder / name.replace("/", "-")
+            file.write_text(text, "ascii")
+            _checked(_libc().mount(bytes(file), b"/proc/" + name.encode(), None, ctypes.c_ulong(_MS_BIND), None), name)
+
+    def count() -> None:
+        with (folder / "vmstat").open("r+b", buffering=0) as file:
+            while True:
+                os.pwrite(file.fileno(), counters().encode(), 0)
+                time.sleep(0.01)
+
+    threading.Thread(target=count, daemon=True).start()
+
+
 _SETUPS = {
     "tmpfs": _tmpfs,
     "silent-mount": _silent_mount,
     "failing-calls": _failing_calls,
     "no-rights": _no_rights,
     "limit": _limit,
+    "swapping": _swapping,
 }
 
 

@@ -18,6 +18,7 @@ from typing import IO
 
 import msgspec
 
+from trainguard.durable import sync_folder
 from trainguard.errors import UnreadableInputError, UsageError
 from trainguard.facts.data.faults import bad_line, not_an_object
 from trainguard.facts.data.formats import kind_of
@@ -174,7 +175,8 @@ class _Temporary:
                 if os.path.lexists(target):
                     raise FileExistsError(0, "exists", str(target)) from None
                 os.replace(self._name, target)
-        _sync_folder(target.parent)
+        with contextlib.suppress(OSError):  # the content is safe by now
+            sync_folder(target.parent)
 
 
 def _temporary(target: Path, source: os.stat_result, cleanup: contextlib.ExitStack) -> _Temporary:
@@ -190,16 +192,6 @@ def _temporary(target: Path, source: os.stat_result, cleanup: contextlib.ExitSta
 def _forget(name: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(name)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the new name last. The content is safe by now, so a file system that cannot is no error."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 class _Copier:

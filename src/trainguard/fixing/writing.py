@@ -8,6 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from trainguard.durable import sync_folder
 from trainguard.fixing.changes import CannotFixError, WriteError
 
 
@@ -45,14 +46,5 @@ def _replace(target: Path, before: bytes, after: bytes, status: os.stat_result) 
         with suppress(OSError):
             os.unlink(name)
         raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the new name last. The content is safe by now, so a file system that cannot is no error."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    with suppress(OSError):  # the content is safe by now
+        sync_folder(target.parent)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainguard.checkpoints import write_manifest
+from trainguard.durable import sync_folder
 from trainguard.facts.checkpoint.manifest import differences, read_manifest
 from trainguard.facts.weights.files import UnsoundError
 
@@ -39,7 +40,7 @@ def save_final(
         _put_back(final, replaced)
         shutil.rmtree(staged, ignore_errors=True)
         raise
-    _sync(output_dir)
+    sync_folder(output_dir)
     shutil.rmtree(replaced, ignore_errors=True)
     return final
 
@@ -63,9 +64,3 @@ def _put_back(final: Path, replaced: Path) -> None:
     """The former one, where a process was killed between the two renames."""
     if replaced.is_dir() and not final.exists():
         os.rename(replaced, final)
-
-
-def _sync(folder: Path) -> None:
-    from trainguard.train.staging import sync_folder
-
-    sync_folder(folder)

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from trainguard.checkpoints import write_manifest
+from trainguard.durable import sync_folder
 from trainguard.facts.checkpoint.folder import MANIFEST
 
 PREFIX = ".trainguard-staging-"
@@ -153,16 +154,6 @@ def remove_leftovers(run_dir: Path) -> None:
             path = run_dir / name
             if name.startswith(f"{REMOVED_PREFIX}checkpoint-") and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes names in `folder` survive a power cut. Network file systems that refuse to sync a folder are let be."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -1,0 +1,59 @@
+"""Files and names that outlive a power cut: written beside, synced, renamed, and the folder synced after it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+# What a sync says where bytes or names were really lost (fsync(2)). Everything else is a file system that cannot sync
+# a folder: EINVAL and EBADF, which PostgreSQL lets be too (fd.c, `fsync_fname_ext`), ENOSYS of FUSE and others.
+_LOST = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE})
+_LONGEST_PREFIX = 100  # of 255 bytes that a name may have (limits.h, NAME_MAX)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in `folder` survive a power cut. A file system that refuses to sync a folder is let be.
+
+    Raises OSError where there is no such folder, and where the disk says that it could not write.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:  # a folder that may be written and not read: the names stand, and nobody here can sync them
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in _LOST:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Replaces `path` in one step: whoever reads it sees the old content or the new one, whole, after a power cut too.
+
+    A killed process may leave a file that begins with `temporary_prefix(path)`, which nobody reads. Raises OSError
+    where it cannot be written; then the old content stands.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=temporary_prefix(path), dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
+def temporary_prefix(path: Path) -> str:
+    """How the names of the temporary files for `path` begin."""
+    name = os.fsencode(path.name)[:_LONGEST_PREFIX].decode("utf-8", "ignore")
+    return f".tmp-{name}-"

@@ -1,0 +1,1 @@
+"""Custody of accepted files, and the durable queue that says what becomes of each."""

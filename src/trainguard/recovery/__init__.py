@@ -1,0 +1,1 @@
+"""What failed, and what to do about it. Pure: values in, values out."""
