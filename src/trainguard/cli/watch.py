@@ -141,7 +141,6 @@ def _session(
     ignore: tuple[str, ...],
 ) -> Session:
     from trainguard.cli.watch_session import Session
-    from trainguard.signals.codes import RUN_CODES
     from trainguard.sources.declared import from_assignments
 
     given: dict[str, Any] = {}
@@ -152,12 +151,20 @@ def _session(
         run = read_run_config(config)
         given, thresholds = declared_by(run), thresholds_by(run)
     given |= from_assignments(declarations)
-    off = [code.strip().upper() for each in ignore for code in each.split(",") if code.strip()]
-    for code in off:
-        if code not in RUN_CODES:
-            raise UsageError(f"--ignore {code}: is no code of a run; they are RUN001 to {max(RUN_CODES)}")
+    off = codes_of_a_run(ignore)
     source = _source(text, wait=follow)
     return Session(source, method=method, given=given, thresholds=thresholds, off=off)
+
+
+def codes_of_a_run(ignore: tuple[str, ...]) -> list[str]:
+    """The codes of --ignore. Raises UsageError for one that no run has."""
+    from trainguard.signals.codes import RUN_CODES
+
+    codes = [code.strip().upper() for each in ignore for code in each.split(",") if code.strip()]
+    for code in codes:
+        if code not in RUN_CODES:
+            raise UsageError(f"--ignore {code}: is no code of a run; they are RUN001 to {max(RUN_CODES)}")
+    return codes
 
 
 def _source(text: str, *, wait: bool) -> Source:

@@ -100,8 +100,8 @@ def main() -> None:
 
 def _tmpfs(step: Mapping[str, Any]) -> None:
     """A file system of its own at `path`, as small as `options` say."""
-    _own_mounts()
-    _mount("tmpfs", step.get("path", os.getcwd()), "tmpfs", step.get("options", "size=64k"))
+    own_mounts()
+    mount("tmpfs", step.get("path", os.getcwd()), "tmpfs", step.get("options", "size=64k"))
 
 
 def _silent_mount(step: Mapping[str, Any]) -> None:
@@ -110,10 +110,10 @@ def _silent_mount(step: Mapping[str, Any]) -> None:
     It is a FUSE mount whose requests nobody reads; the kernel keeps those who ask waiting as long as the device is
     open, which it is until this process ends.
     """
-    _own_mounts()
+    own_mounts()
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}"
-    _mount(step.get("source", "gone:/export"), step["path"], "fuse.sshfs", options)
+    mount(step.get("source", "gone:/export"), step["path"], "fuse.sshfs", options)
 
 
 def _failing_calls(step: Mapping[str, Any]) -> None:
@@ -152,10 +152,10 @@ def _limit(step: Mapping[str, Any]) -> None:
 def _swapping(step: Mapping[str, Any]) -> None:
     """The kernel's counters as they are on a machine that swaps `bytes_per_second` in and out, all tasks waiting for
     `share` of the time: files of the same format over /proc's, for this process alone, the counters growing."""
-    _own_mounts()
+    own_mounts()
     folder = Path(step["at"])
     folder.mkdir(exist_ok=True)
-    _mount("tmpfs", str(folder), "tmpfs", "size=1m")
+    mount("tmpfs", str(folder), "tmpfs", "size=1m")
     used = f"SwapTotal: {step['total'] // 1024:>14} kB\nSwapFree: {(step['total'] - step['used']) // 1024:>14} kB\n"
     kept = [line for line in Path("/proc/meminfo").read_text("ascii").splitlines(True) if not line.startswith("Swap")]
     # Documentation/accounting/psi.rst; the file is missing where the kernel was built or started without it.
@@ -193,7 +193,7 @@ _SETUPS = {
 }
 
 
-def _own_mounts() -> None:
+def own_mounts() -> None:
     """A name space of mounts for this process alone; a user without rights gets one of users first."""
     libc = _libc()
     user, group = os.geteuid(), os.getegid()
@@ -205,7 +205,7 @@ def _own_mounts() -> None:
     _checked(libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None), "mount")
 
 
-def _mount(source: str, target: str, kind: str, options: str) -> None:
+def mount(source: str, target: str, kind: str, options: str) -> None:
     arguments = [os.fsencode(each) for each in (source, target, kind)]
     _checked(_libc().mount(*arguments, ctypes.c_ulong(0), options.encode()), f"mount {kind}")
 

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from trainguard.checkpoints import quarantine
 from trainguard.errors import UsageError
-from trainguard.facts.checkpoint.latest import latest_verified_checkpoint
-from trainguard.facts.checkpoint.reading import checkpoint_folders
-from trainguard.facts.checkpoint.records import Checkpoint
+from trainguard.facts.checkpoint.latest import broken_and_newer, latest_verified_checkpoint
 from trainguard.facts.checkpoint.verify import verify
 from trainguard.findings import Evidence, Finding
 from trainguard.train.run_lock import RunLock
@@ -80,22 +78,6 @@ def settle_for_resume(output_dir: Path) -> Settled:
         return settle(output_dir, lock)
     finally:
         lock.release()
-
-
-def broken_and_newer(output_dir: Path) -> list[Checkpoint]:
-    """The checkpoints that a Trainer would rather take than the newest verified one, and that are broken."""
-    found: list[Checkpoint] = []
-    try:
-        folders = checkpoint_folders(output_dir)
-    except OSError:
-        return found
-    for folder in reversed(folders):
-        one = verify(folder, output_dir)
-        if one.verified:
-            break
-        if one.broken:
-            found.append(one)
-    return found
 
 
 def choose(output_dir: Path, wanted: str | Path | bool | None) -> Path | None:

@@ -1,10 +1,11 @@
-"""Which checkpoint to resume from."""
+"""Which checkpoint to resume from, and which would be taken in its place."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from trainguard.facts.checkpoint.reading import checkpoint_folders
+from trainguard.facts.checkpoint.records import Checkpoint
 from trainguard.facts.checkpoint.verify import verify
 
 
@@ -23,3 +24,19 @@ def latest_verified_checkpoint(output_dir: str | Path) -> Path | None:
         if verify(folder, root).verified:
             return folder
     return None
+
+
+def broken_and_newer(output_dir: Path) -> list[Checkpoint]:
+    """The checkpoints that a Trainer would rather take than the newest verified one, and that are broken."""
+    found: list[Checkpoint] = []
+    try:
+        folders = checkpoint_folders(output_dir)
+    except OSError:
+        return found
+    for folder in reversed(folders):
+        one = verify(folder, output_dir)
+        if one.verified:
+            break
+        if one.broken:
+            found.append(one)
+    return found
