@@ -7,25 +7,26 @@ BIN := $(VENV)/bin
 JOBS ?= auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
-# Errors only. That trl is here without its dependencies is on purpose, so no warning of conflicts.
+# Errors only.
 # What is imported is compiled then; compiling everything now takes longer than all the downloads.
-PIP_INSTALL = $(BIN)/python -m pip install -qq --no-compile --no-warn-conflicts --constraint constraints.txt
+PIP_INSTALL = $(BIN)/python -m pip install -qq --no-compile --constraint constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
-# Installed without its dependencies: its scripts are read, never imported.
-READ_FOR_DEMO := trl
 
 .PHONY: help demo test test-slow check lint types imports pages format docs bench bench-api bench-data bench-signals bench-callback \
-  campaign-kill campaign-disk quiet quiet-releases verify-index index fuzz clean
+  bench-queue test-postgres campaign campaign-kill campaign-disk quiet quiet-releases verify-index index fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/demo.stamp ## check the example jobs and TRL's own scripts, and show what is found
+demo: $(VENV)/run.stamp ## check example jobs and TRL's own scripts, then train three files under the daemon, with faults
 	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/dev.stamp ## the tests
 	@$(BIN)/python -m pytest -q -n $(JOBS)
+
+test-postgres: $(VENV)/dev.stamp ## the queue's tests against a real PostgreSQL server, which they start (as root: installs it)
+	@$(BIN)/python scripts/with_postgres.py $(BIN)/python -m pytest -q -m postgres tests/queue
 
 test-slow: $(VENV)/dev.stamp ## the tests that take minutes
 	@$(BIN)/python -m pytest -q -n $(JOBS) -m slow
@@ -64,7 +65,7 @@ bench-api: $(VENV)/dev.stamp ## the API rules beside a type checker in full envi
 bench-data: $(VENV)/dev.stamp ## data and checkpoint checks beside other tools, at full size; writes docs/benchmarks.md
 	@$(BIN)/python benchmarks/data.py
 
-bench-signals: $(VENV)/dev.stamp ## the signals on the labelled traces, beside other detectors; writes docs/benchmarks.md
+bench-signals: $(VENV)/dev.stamp ## the signals on the labelled traces, beside other detectors
 	@$(BIN)/python benchmarks/signals.py
 
 bench-callback: $(VENV)/dev.stamp ## what GuardCallback costs a step, in paired runs on the CPU
@@ -75,6 +76,12 @@ campaign-kill: $(VENV)/dev.stamp ## 200 SIGKILLs of a run that saves every few s
 
 campaign-disk: $(VENV)/dev.stamp ## a run on 20 file systems that are too small for it
 	@$(BIN)/python benchmarks/disk_full_campaign.py
+
+campaign: $(VENV)/dev.stamp ## 500 random faults against the daemon (SEED=N repeats a run)
+	@$(BIN)/python benchmarks/campaign/run.py --faults 500 $(if $(SEED),--seed $(SEED))
+
+bench-queue: $(VENV)/dev.stamp ## 10,000 files, 1,000 kills, start and status with a long history, an idle daemon
+	@$(BIN)/python benchmarks/durable_queue.py
 
 index: $(VENV)/dev.stamp ## add new releases of the training libraries to the index of interfaces (asks PyPI)
 	@$(BIN)/python scripts/build_api_index.py
@@ -105,11 +112,12 @@ $(VENV)/core.stamp: $(REQUIREMENTS)
 	@$(PIP_INSTALL) --editable .
 	@touch $@
 
-$(VENV)/demo.stamp: $(VENV)/core.stamp
-	@$(PIP_INSTALL) --no-deps $(READ_FOR_DEMO)
+$(VENV)/run.stamp: $(VENV)/core.stamp
+	@echo "installing torch and the training libraries"
+	@$(PIP_INSTALL) --editable '.[train,data,watch,alerts,daemon]'
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/demo.stamp
-	@echo "installing torch, the training libraries and the tools for tests and checks"
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	@echo "installing the tools for tests and checks"
 	@$(PIP_INSTALL) --editable '.[train,data,watch,alerts,daemon,dev]'
 	@touch $@

@@ -32,11 +32,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, sync: bool = True) -> None:
     """Replaces `path` in one step: whoever reads it sees the old content or the new one, whole, after a power cut too.
 
     A killed process may leave a file that begins with `temporary_prefix(path)`, which nobody reads. Raises OSError
-    where it cannot be written; then the old content stands.
+    where it cannot be written; then the old content stands. `sync` False leaves the sync of the folder to the caller, who
+    does it once for many files.
     """
     descriptor, temporary = tempfile.mkstemp(prefix=temporary_prefix(path), dir=path.parent)
     try:
@@ -50,10 +51,24 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
 def temporary_prefix(path: Path) -> str:
     """How the names of the temporary files for `path` begin."""
     name = os.fsencode(path.name)[:_LONGEST_PREFIX].decode("utf-8", "ignore")
     return f".tmp-{name}-"
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, with those above it, so that its name survives a power cut. Raises OSError."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        make_folder(folder.parent)
+        make_folder(folder)
+        return
+    sync_folder(folder.parent)

@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from trainguard.durable import write_atomically
 from trainguard.errors import TrainguardError, UsageError
@@ -32,11 +33,14 @@ class FencedError(TrainguardError):
     """Somebody with a higher number has this output folder now. Exit code 75: nothing is lost by it."""
 
     def __init__(self, output_dir: Path, own: int, highest: int) -> None:
-        self.own, self.highest = own, highest
+        self.output_dir, self.own, self.highest = output_dir, own, highest
         super().__init__(
             f"{output_dir}: this process holds number {own:,} and another one was given {highest:,} for this folder, "
-            "so it commits no checkpoint and no result any more; the other one goes on from the last verified checkpoint"
+            "so it commits no checkpoint and no result any more; the other goes on from the last verified checkpoint"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FencedError, (self.output_dir, self.own, self.highest)
 
 
 def fence_path(output_dir: Path) -> Path:

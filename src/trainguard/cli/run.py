@@ -115,9 +115,9 @@ def command(
     """Run a training command, see what becomes of it, and start it again where it can go on.
 
     The command's output goes to stdout as ever, trainguard's own lines to stderr. Its metrics are watched in its
-    output, or in the files of a GuardCallback. When it ends badly, trainguard tells why, by its exit, the kernel, the disk and
-    its last words, and decides: again after a pause, again with a smaller micro-batch and more accumulation, or not
-    again. A broken checkpoint is never resumed from. What cannot be guarded is said at the start.
+    output, or in the files of a GuardCallback. When it ends badly, trainguard tells why, by its exit, the kernel, the
+    disk and its last words, and decides: again after a pause, again with a smaller micro-batch and more accumulation,
+    or not again. A broken checkpoint is never resumed from. What cannot be guarded is said at the start.
 
     Exits as the command did in its last attempt (128 and the number of the signal that ended it).
 

@@ -24,6 +24,7 @@ from trainguard.daemon.witness import Witness
 from trainguard.errors import UsageError
 from trainguard.facts.checkpoint.latest import broken_and_newer, latest_verified_checkpoint
 from trainguard.facts.checkpoint.verify import verify
+from trainguard.facts.machine.folder import read_folder
 from trainguard.findings import EXIT_INTERNAL, Finding
 from trainguard.recovery import classify, decide
 from trainguard.recovery.records import Attempt, Decision, Failure, History, Limits
@@ -33,6 +34,7 @@ from trainguard.sources.base import Record, Source
 _LOOK_SECONDS = 0.2
 # How often the machine is asked whether what a pause waits for is there.
 _ASK_SECONDS = 15.0
+_LEAST_FREE_BYTES = 1 << 30
 
 
 Observe: TypeAlias = Callable[[Record, Source], tuple[Finding, ...]]
@@ -120,23 +122,16 @@ class ForeignRun:
             output_dir=self.command.output_dir,
             hang_seconds=self.settings.hang_seconds,
             began=started,
+            tree=child.tree,
         )
         asked_by: str | None = None
         try:
             while (ended := child.poll()) is None:
                 self._look(watch)
-                hang = watch.hang(child.pid)
-                if self.stop.is_set():
-                    asked_by = "drain"
-                    ended = child.stop(self.settings.stop_deadline_seconds)
-                elif hang is not None:
-                    asked_by = "hang"
-                    self._say(run_finding("RUN008", hang, step=watch.step))
-                    watch.dump_stacks(child.pid)
-                    ended = child.stop(self.settings.stop_deadline_seconds)
-                if ended is not None:
-                    break
-                self.stop.wait(_LOOK_SECONDS)
+                if asked_by is None:
+                    asked_by = self._ask_to_end(child, watch)
+                # A stop that was asked for is carried out once; after it nothing may keep this loop from a pause.
+                time.sleep(_LOOK_SECONDS) if asked_by is not None else self.stop.wait(_LOOK_SECONDS)
             self._look(watch, last=True)
         except BaseException:
             child.kill()
@@ -162,6 +157,20 @@ class ForeignRun:
             ),
         )
         return ended, failure
+
+    def _ask_to_end(self, child: Child, watch: ForeignWatch) -> str | None:
+        """Asks the command to end, where the user wants it to or it hangs; who asked, None where nobody does."""
+        if self.stop.is_set():
+            child.stop(self.settings.stop_deadline_seconds)
+            return "drain"
+        hang = watch.hang()
+        if hang is None:
+            return None
+        stacks = watch.dump_stacks()
+        where = f"; its stacks are in {stacks}" if stacks is not None else ""
+        self._say(run_finding("RUN008", f"{hang}{where}; it is ended", step=watch.step))
+        child.stop(self.settings.stop_deadline_seconds)
+        return "hang"
 
     def _look(self, watch: ForeignWatch, *, last: bool = False) -> None:
         for block in watch.output():
@@ -228,7 +237,7 @@ class ForeignRun:
         if decision.act != "pause":
             return not self.stop.is_set()
         patience = time.monotonic() + self.settings.longest_pause_seconds
-        while not there(decision, self.command.output_dir):
+        while not _is_there(decision, self.command.output_dir):
             if self.stop.wait(_ASK_SECONDS) or time.monotonic() > patience:
                 return False
         return True
@@ -242,11 +251,14 @@ class ForeignRun:
         self.tell("done", code=0, words="")
 
 
-def there(decision: Decision, output_dir: Path | None) -> bool:
-    """Whether what a pause waits for is there, as far as can be asked."""
-    from trainguard.daemon.waiting import is_there
-
-    return is_there(decision.wait_for, output_dir)
+def _is_there(decision: Decision, output_dir: Path | None) -> bool:
+    """Whether what a pause waits for is there; what cannot be asked is tried."""
+    if decision.wait_for not in ("disk", "mount") or output_dir is None:
+        return True
+    facts = read_folder(output_dir)
+    if decision.wait_for == "mount":
+        return facts.write is not None and facts.write.ok is True
+    return facts.free_bytes is not None and facts.free_bytes >= _LEAST_FREE_BYTES
 
 
 def exit_code(ended: Ended) -> int:

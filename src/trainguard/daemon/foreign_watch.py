@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
-from trainguard.daemon.hang import HangWatch
+from trainguard.daemon.hang import HangWatch, ask_for_stacks
+from trainguard.daemon.processes import Process
 from trainguard.sources.base import Record, Source
 from trainguard.sources.files import Tail
 from trainguard.sources.guarded_run import GuardedRun
 from trainguard.sources.log_lines import LogFile
-from trainguard.train.events import FOLDER
+from trainguard.train.events import FOLDER, STACKS
 from trainguard.train.heartbeat import HEARTBEAT
 
 # Of a script without heartbeats nobody knows the phases. It is taken to hang where for so long it has written nothing
@@ -42,6 +41,7 @@ class ForeignWatch:
         output_dir: Path | None,
         hang_seconds: float | None,
         began: float,
+        tree: Callable[[], Iterable[Process]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.step: int | None = None
@@ -50,6 +50,7 @@ class ForeignWatch:
         self._output_dir = output_dir
         self._hang_seconds = hang_seconds
         self._began = began
+        self._tree = tree
         self._clock = clock
         self.source: Source = LogFile(log, log.name)
         self._guarded = False
@@ -74,14 +75,14 @@ class ForeignWatch:
             self._guarded = True
             self.source.close()
             self.source = GuardedRun(self._output_dir, self._output_dir.name)
-            self._heart = HangWatch(self._output_dir, hang_seconds=self._hang_seconds)
+            self._heart = HangWatch(self._output_dir, hang_seconds=self._hang_seconds, tree=self._tree)
         for record in self.source.poll(last=last):
             step = record.get("step")
             if isinstance(step, int) and not isinstance(step, bool):
                 self.step = step
             yield record
 
-    def hang(self, pid: int) -> str | None:
+    def hang(self) -> str | None:
         """Why the command is taken to stand still, in a sentence; None where it is not."""
         if self._heart is not None:
             hang = self._heart.look()
@@ -94,17 +95,14 @@ class ForeignWatch:
         if silent < _MEASURE_SECONDS:
             self._still = None
             return None
-        return self._stands_still(pid, silent)
+        return self._stands_still(silent)
 
-    def dump_stacks(self, pid: int) -> None:
-        """Asks a guarded run for its stacks. A process without the handler would die of the signal: it is not asked."""
-        if not self._guarded:
-            return
-        for each in _tree(pid):
-            with suppress(OSError, psutil.Error):
-                if _catches(each.pid, signal.SIGUSR1):
-                    os.kill(each.pid, signal.SIGUSR1)
-        time.sleep(0.5)  # faulthandler writes within milliseconds
+    def dump_stacks(self) -> Path | None:
+        """Asks a guarded run for its stacks; the file that they are in. Others have no handler, and would die of it."""
+        if self._heart is None or self._heart.last is None or self._output_dir is None:
+            return None
+        stacks = self._output_dir / FOLDER / STACKS
+        return stacks if ask_for_stacks(self._heart.last.pid, stacks=stacks) else None
 
     def close(self) -> None:
         self._tail.close()
@@ -116,15 +114,15 @@ class ForeignWatch:
         except OSError:
             return False
 
-    def _stands_still(self, pid: int, silent: float) -> str | None:
+    def _stands_still(self, silent: float) -> str | None:
         now = self._clock()
         if self._still is None:
-            self._still = _Still(now, *_effort(pid))
+            self._still = _Still(now, *_effort(self._tree()))
             return None
         if now < self._still.looked + _MEASURE_SECONDS:
             return None
         self._still.looked = now
-        seconds, moved = _effort(pid)
+        seconds, moved = _effort(self._tree())
         # Processes that ended take their time with them: less than before is work too.
         if abs(seconds - self._still.seconds) > _STILL_CPU_SECONDS or abs(moved - self._still.moved) > _STILL_BYTES:
             self._still = _Still(now, seconds, moved)
@@ -148,31 +146,14 @@ class _Still:
         self.moved = moved
 
 
-def _tree(pid: int) -> list[psutil.Process]:
-    try:
-        first = psutil.Process(pid)
-        return [first, *first.children(recursive=True)]
-    except psutil.Error:
-        return []
-
-
-def _effort(pid: int) -> tuple[float, int]:
+def _effort(tree: Iterable[Process]) -> tuple[float, int]:
     """Processor seconds and bytes read and written by a tree of processes, as far as they may be asked."""
     seconds, moved = 0.0, 0
-    for each in _tree(pid):
+    for found in tree:
         with suppress(psutil.Error, OSError, AttributeError, NotImplementedError):
+            each = psutil.Process(found.pid)
             times = each.cpu_times()
             seconds += times.user + times.system
             counters = each.io_counters()
             moved += counters.read_chars + counters.write_chars
     return seconds, moved
-
-
-def _catches(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler for a signal (proc(5), SigCgt)."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
-    return bool(int(caught, 16) >> (number - 1) & 1)

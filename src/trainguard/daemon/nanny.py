@@ -1,9 +1,9 @@
 """The nanny of one attempt: a small process between the daemon and the command, so that nothing of it is left behind.
 
-It is the subreaper of everything that the command starts (prctl(2), PR_SET_CHILD_SUBREAPER), grandchildren in sessions
-of their own included: an orphan becomes its child, and is found and reaped. Standard input is its lifeline: orders come
-through it, and its end says that the daemon is gone, whichever way and whichever of its threads; then the whole tree is
-killed. PR_SET_PDEATHSIG would be tied to the thread that forked, so only the command has it, whose parent has one thread.
+It is the subreaper of everything that the command starts (prctl(2), PR_SET_CHILD_SUBREAPER), grandchildren in
+sessions of their own included: an orphan becomes its child, and is found and reaped. Standard input is its lifeline:
+orders come through it, and its end says that the daemon is gone, whichever way; then the whole tree is killed.
+PR_SET_PDEATHSIG would be tied to the thread that forked, so only the command has it, whose parent has one thread.
 
 It writes into the attempt's folder `process.json` (before the command begins), `output.log` (the command's own
 descriptor: nothing goes through the nanny, so that its end loses no line) and `result.json` (last, in one step).
@@ -47,6 +47,7 @@ _HEAD_BYTES, _TAIL_BYTES, _SPARE_BYTES = 1 << 20, 32 << 20, 32 << 20
 _LOOK_SECONDS = 10.0
 # linux/falloc.h: FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 _PUNCH = 0x01 | 0x02
+_GO = b"g"
 # The shell's exit codes for what cannot be executed, and for what is not there (POSIX, 2.8.2 Exit Status for Commands).
 CANNOT_EXECUTE, NOT_FOUND = 126, 127
 
@@ -92,8 +93,8 @@ class _Nanny:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         # Meant for the command: whoever ends a session or shuts the machine down does not know of nannies.
         signal.signal(signal.SIGTERM, self._terminated)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_IGN)
+        for each in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(each, signal.SIG_IGN)
         become_subreaper()
         try:
             self._begin()
@@ -149,6 +150,7 @@ class _Nanny:
                 sync=False,
             )
         _say({"pid": pid})
+        os.write(held, _GO)
         os.close(held)
         answer = b""
         while chunk := os.read(told, 4096):
@@ -161,8 +163,7 @@ class _Nanny:
             self._cannot(code, f"{os.fsdecode(what)}: {os.strerror(int(number))}")
 
     def _become_command(self, nanny: int, hold: int, held: int, tell: int, log: int) -> NoReturn:
-        """In the forked child; everything that is open closes at the exec, as all of Python's descriptors do (PEP 446).
-        """
+        """In the forked child; everything that is open closes at the exec, as all of Python's descriptors do (PEP 446)."""
         doing = "process"
         try:
             die_with_parent()
@@ -189,7 +190,7 @@ class _Nanny:
             os.dup2(log, 1)
             os.dup2(log, 2)
             # Until process.json says who this is, nothing begins.
-            if os.read(hold, 1):
+            if os.read(hold, 1) != _GO:
                 os._exit(CANNOT_EXECUTE)
             doing = str(self.spec.get("working_directory") or ".")
             if self.spec.get("working_directory"):
@@ -284,7 +285,7 @@ class _Nanny:
             if pid == 0:
                 return True
             self.reaped.append(pid)
-            # KiB on Linux, bytes on macOS (getrusage(2) of both); of the process and of the children that it waited for.
+            # KiB on Linux, bytes on macOS (getrusage(2)); of the process and of the children that it waited for.
             self.peak = max(self.peak, usage.ru_maxrss * (1 if os.uname().sysname == "Darwin" else 1024))
             if pid == self.command:
                 self.status = status
@@ -317,7 +318,8 @@ def bound_output(path: bytes) -> None:
     """Gives back the middle of an output that grew large; its first MiB and its last 32 MiB stay.
 
     A hole, and not a new file: the writers have the file open and append to it. Where the file system has no holes
-    (fallocate(2)) the whole is given back, after its end was copied to `output.log.1`: an append goes on at the new end.
+    (fallocate(2)) the whole is given back, after its end was copied to `output.log.1`: an append goes on at the new
+    end.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -22,8 +22,6 @@ from trainguard.findings import SEVERITIES, Severity
 from trainguard.queue.records import Event, OutboxEntry, QueuedFile
 from trainguard.report.visible import masked, visible
 
-# An entry that every channel has, or that nobody wants to hear of, is marked for this one and is out of the way.
-FINISHED = "finished"
 # The pause before the next try: 30 s, 1 min, 2 min and so on up to an hour. Services that limit the rate do so by
 # the minute (Slack: one message a second; Discord: 30 a minute); an outage of a day costs a few dozen tries.
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 30.0, 3600.0
@@ -47,7 +45,7 @@ class Outbox(Protocol):
     def get(self, id: int) -> QueuedFile | None: ...
     def events(
         self, file_id: int | None = None, after: int = 0, limit: int | None = None, *, kinds: Collection[str] | None = None
-    ) -> list[Event]: ...
+    ) -> Sequence[Event]: ...
     def alert(
         self,
         key: str,
@@ -57,9 +55,10 @@ class Outbox(Protocol):
         file_id: int | None = None,
         after_seconds: float = 0,
     ) -> object: ...
-    def outbox(self, now: float) -> list[OutboxEntry]: ...
+    def outbox(self, now: float) -> Sequence[OutboxEntry]: ...
     def delivered(self, id: int, channel: str) -> object: ...
     def undelivered(self, id: int, next_try: float) -> object: ...
+    def close_alert(self, id: int) -> object: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +166,7 @@ def deliver(
     sent, broken = 0, dict[str, str]()
     for entry in queue.outbox(clock())[:limit]:
         if _RANK.get(entry.severity, 0) > _RANK[least]:
-            queue.delivered(entry.id, FINISHED)
+            queue.close_alert(entry.id)
             continue
         missing = [each for each in channels if each.name not in entry.delivered]
         for channel, problem in sent_together(entry, [each for each in missing if each.name not in broken]):
@@ -180,7 +179,7 @@ def deliver(
             pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(entry.tries, 20), _LONGEST_PAUSE_SECONDS)
             queue.undelivered(entry.id, clock() + pause)
         else:
-            queue.delivered(entry.id, FINISHED)
+            queue.close_alert(entry.id)
     return Delivered(sent=sent, failed=broken)
 
 

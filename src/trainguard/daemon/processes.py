@@ -1,7 +1,7 @@
 """Processes of this machine, told apart for certain: by number, start and boot, never by the number alone.
 
 The standard library's small parts only, since the nanny of an attempt loads this and must start in no time and stay
-small. Everything here is read from /proc (proc_pid_stat(5), proc_pid_environ(5)); where there is none, nothing is found.
+small. Everything is read from /proc (proc_pid_stat(5), proc_pid_environ(5)); where there is none, nothing is found.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import math
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,7 +40,7 @@ class Readable(Protocol):
 
     def list(
         self, states: Collection[State] | None = None, limit: int | None = None, newest_first: bool = False
-    ) -> list[QueuedFile]: ...
+    ) -> Sequence[QueuedFile]: ...
     def events(
         self,
         file_id: int | None = None,
@@ -49,9 +49,9 @@ class Readable(Protocol):
         *,
         kinds: Collection[str] | None = None,
         newest_first: bool = False,
-    ) -> list[Event]: ...
+    ) -> Sequence[Event]: ...
     def counts(self) -> dict[State, int]: ...
-    def workers(self) -> list[Worker]: ...
+    def workers(self) -> Sequence[Worker]: ...
 
 
 @dataclass(slots=True)
@@ -169,11 +169,14 @@ class Tally:
 def tally(queue: Readable, given: Tally | None = None) -> Tally:
     """All events of the queue counted, or those since `given` was made added to it."""
     counted = given if given is not None else Tally()
-    while True:
-        events = queue.events(after=counted.last_id, limit=_PAGE, kinds=TALLIED)
-        counted.add(events)
-        if len(events) < _PAGE:
-            return counted
+    return counted.add(all_events(queue, kinds=TALLIED, after=counted.last_id))
+
+
+def all_events(queue: Readable, *, kinds: Collection[str] | None = None, after: int = 0) -> Iterator[Event]:
+    """The events of a queue, oldest first, a page a query."""
+    while page := queue.events(after=after, limit=_PAGE, kinds=kinds):
+        yield from page
+        after = page[-1].id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

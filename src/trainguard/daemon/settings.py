@@ -50,6 +50,7 @@ class Settings:
             retry_delay_seconds=run.guard.retry_delay_seconds,
             batch_size=run.batch_size,
             gradient_accumulation=run.gradient_accumulation,
+            eval_batch_size=run.eval.batch_size,
             save_steps=int(steps) if run.save.strategy == "steps" and steps and steps >= 1 else None,
         )
 

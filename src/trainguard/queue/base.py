@@ -12,8 +12,14 @@ from trainguard.errors import UsageError
 from trainguard.queue.engine import Database
 from trainguard.queue.order import advance, order_now
 from trainguard.queue.records import LEASED, TRANSITIONS, QueuedFile, State
-from trainguard.queue.rows import file_of, key_of, mended, plain_text, short, to_json
+from trainguard.queue.rows import file_of, key_of, mended, plain_text, rows_of, short, to_json
 from trainguard.queue.schema import EVENTS, FILES, LINEAGES
+
+
+def lineage_key(database: Database, lineage: str) -> str:
+    """What the rows of a lineage have in common. An SQLite file has one lineage, whatever its folder is called by now:
+    a folder that was moved keeps its queue."""
+    return key_of("the lineage of this file") if database.sqlite else key_of("lineage", lineage)
 
 
 class RefusedError(UsageError):
@@ -42,14 +48,12 @@ class Base:
         self.owner = plain_text(owner)
         self.max_wait_hours = max_wait_hours
         self.lease_seconds = lease_seconds
-        self._key = key_of(lineage)
+        self._key = lineage_key(database, lineage)
         # Leases that this object took, (file, fence): what else bears the owner's name was its predecessor's.
         self._held: set[tuple[int, int]] = set()
 
     def _turn(self, connection: Connection) -> Turn:
-        row = (
-            connection.execute(select(LINEAGES).where(LINEAGES.c.key == self._key).with_for_update()).mappings().one()
-        )
+        row = connection.execute(select(LINEAGES).where(LINEAGES.c.key == self._key).with_for_update()).mappings().one()
         now = self.database.now(connection)
         order = order_now(row["order_time"], row["order_wall"], now)
         advance(connection, self._key, order, now)
@@ -59,14 +63,10 @@ class Base:
         """The row of a file of this lineage. Raises RefusedError where there is none."""
         if not 0 < number < 2**63:
             raise RefusedError(f"there is no file {number} in the queue; see: trainguard queue list")
-        row = (
-            connection.execute(select(FILES).where(FILES.c.id == number, FILES.c.lineage_key == self._key))
-            .mappings()
-            .one_or_none()
-        )
-        if row is None:
+        rows = rows_of(connection, select(FILES).where(FILES.c.id == number, FILES.c.lineage_key == self._key))
+        if not rows:
             raise RefusedError(f"there is no file {number} in the queue; see: trainguard queue list")
-        return row
+        return rows[0]
 
     def _file(self, turn: Turn, number: int) -> QueuedFile:
         row = self._row(turn.connection, number)

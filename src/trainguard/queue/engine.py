@@ -36,8 +36,8 @@ _SQLITE_WAIT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _SQLITE_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA})
 # "the database file has been moved since it was opened": somebody deleted or replaced it (rescode.html).
 _SQLITE_MOVED = 1032
-# SQLSTATE of PostgreSQL (appendix A): serialization failure, deadlock, lock not available, the server goes down or comes
-# up, classes 08 (connection) and 53 (too many connections, out of memory).
+# SQLSTATE of PostgreSQL (appendix A): serialization failure, deadlock, lock not available, the server goes down or
+# comes up, classes 08 (connection) and 53 (too many connections, out of memory).
 _POSTGRES_WAIT = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57014", "25P03"})
 _POSTGRES_DISK_FULL = "53100"
 
@@ -118,8 +118,8 @@ class Database:
                 waited = time.monotonic() - start
                 if waited >= self.busy_seconds:
                     raise QueueBusyError(
-                        f"{self.place} was locked or did not answer for {waited:.0f} s ({_line(error)}); end the program "
-                        "that keeps it open, then try again"
+                        f"{self.place} was locked or did not answer for {waited:.0f} s ({_line(error)}); end the "
+                        "program that keeps it open, then try again"
                     ) from error
                 # Full jitter, so that several waiting processes do not knock at the same instant (Brooker, "Exponential
                 # Backoff and Jitter", AWS 2015).
@@ -251,8 +251,8 @@ def refuse_network(folder: Path) -> None:
     mount = None if mounts is None else mount_of(os.path.realpath(folder), mounts)
     if mount is not None and is_network(mount.filesystem):
         raise UsageError(
-            f"{folder} is on a network file system ({mount.filesystem} from {mount.source}), whose locks do not keep an "
-            "SQLite file whole; put output_dir on a local disk, or use --database-url postgresql://user@host/database"
+            f"{folder} is on a network file system ({mount.filesystem} from {mount.source}), whose locks do not keep "
+            "an SQLite file whole; put output_dir on a local disk, or use --database-url postgresql://user@host/database"
         )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from trainguard.queue.durable import make_folder, sync_folder, write_synced
+from trainguard.durable import make_folder, sync_folder, write_atomically
 from trainguard.queue.names import safe_name, text_of
 from trainguard.queue.records import Priority
 from trainguard.queue.writers import writers_of
@@ -31,6 +31,10 @@ _PART = ".part"
 _MODE = 0o444
 
 OnProgress = Callable[[], None]
+
+
+# Why an original stays, where it is not the machine that refuses.
+OTHER = "there is another file under its name now"
 
 
 def nothing() -> None:
@@ -132,12 +136,13 @@ def begin(home: Path, wanted: Iterable[Wanted]) -> Batch:
     journal = incoming / f"{secrets.token_hex(8)}.json"
     entries = [_entry(number, each) for number, each in enumerate(wanted)]
     # Locked under a name that nobody looks for, and renamed: a journal is never seen without its lock.
-    write_synced(journal.with_suffix(".new"), msgspec.json.encode(entries))
-    descriptor = os.open(journal.with_suffix(".new"), os.O_RDONLY | os.O_CLOEXEC)
+    write_atomically(journal.with_suffix(".new"), msgspec.json.encode(entries), sync=False)
+    # For writing too: NFS emulates the lock by one that asks for it (flock(2), NFS details).
+    descriptor = os.open(journal.with_suffix(".new"), os.O_RDWR | os.O_CLOEXEC)
     try:
         _lock(descriptor)
-        os.mkdir(journal.with_suffix(""))
         os.rename(journal.with_suffix(".new"), journal)
+        os.mkdir(journal.with_suffix(""))
         sync_folder(incoming)
     except BaseException:
         os.close(descriptor)
@@ -162,7 +167,7 @@ def unfinished(home: Path) -> Iterator[Batch]:
                 yield batch
         elif name.endswith(".new"):
             # Of a maker that died before it took a file, or that is about to rename it, which then fails and is said.
-            if not path.with_suffix("").exists() and _is_free(path):
+            if _is_free(path):
                 with contextlib.suppress(OSError):
                     path.unlink()
         elif path.is_dir() and not path.is_symlink() and name not in known:
@@ -190,26 +195,42 @@ def fetch(batch: Batch, entry: Entry, *, copy: bool = False, leases: bool = True
     _copy(entry, place, leases=leases, tick=tick)
 
 
-def release(entry: Entry) -> str | None:
+def recheck(batch: Batch, entry: Entry, *, leases: bool = True) -> None:
+    """For what a dead maker has left: a renamed file that is still written goes back. Raises ChangedError, OSError."""
+    place = batch.place_of(entry)
+    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = Identity.of(os.fstat(descriptor))
+        renamed = (found.dev, found.ino) == (entry.dev, entry.ino)
+        writing = renamed and writers_of(descriptor, entry.entry, leases=leases).writing
+    finally:
+        os.close(descriptor)
+    if renamed and (writing or found != entry.identity):
+        _put_back(place, entry.path)
+        raise ChangedError("somebody has opened it for writing")
+
+
+def release(batch: Batch, entry: Entry) -> str | None:
     """Removes the original of a copied file, if it is still the file that was copied; else why it stays.
 
     It is renamed first, so that a file that somebody puts there meanwhile is never the one that is removed.
     """
     path = entry.path
-    aside = path.with_name(f".trainguard-{secrets.token_hex(8)}")
+    aside = path.with_name(f".trainguard-{batch.folder.name}-{entry.entry.partition('-')[0]}")
     try:
-        if Identity.of(os.lstat(path)) != entry.identity:
-            return "there is another file under its name now"
-        os.rename(path, aside)
+        if not os.path.lexists(aside):  # else a dead maker came so far
+            if Identity.of(os.lstat(path)) != entry.identity:
+                return OTHER
+            os.rename(path, aside)
+        if Identity.of(os.lstat(aside)) == entry.identity:
+            aside.unlink()
+            return None
+        _put_back(aside, path)
     except FileNotFoundError:
         return None
     except OSError as error:
         return error.strerror or str(error)
-    if Identity.of(os.lstat(aside)) == entry.identity:
-        aside.unlink()
-        return None
-    _put_back(aside, path)
-    return "there is another file under its name now"
+    return OTHER
 
 
 def hash_file(path: Path, *, tick: OnProgress = nothing) -> tuple[str, int]:
@@ -305,7 +326,7 @@ def _copy(entry: Entry, place: Path, *, leases: bool, tick: OnProgress) -> None:
             os.fsync(target)
         finally:
             os.close(target)
-        writing = entry.remove and writers_of(source, path.name, leases=leases).writing
+        writing = writers_of(source, path.name, leases=leases).writing
         if writing or at != entry.size or Identity.of(os.fstat(source)) != entry.identity:
             raise ChangedError("it changed while it was copied")
         os.rename(part, place)
@@ -360,7 +381,7 @@ def _stray(folder: Path, name: str) -> Entry:
 def _reopen(journal: Path) -> Batch | None:
     """The batch of a journal whose maker is dead; None where it lives or has just finished."""
     try:
-        descriptor = os.open(journal, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(journal, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -386,7 +407,7 @@ def _lock(descriptor: int) -> None:
 
 def _is_free(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return True
     try:

@@ -1,11 +1,11 @@
 """Who works on a file: taking, renewing, passing on, and taking up what a dead daemon left.
 
-A lease is never judged by clocks alone. Every taking gets a number (the fence) that is higher than all before it in the
-lineage, and every write of a worker names its own: where the row has another one, the write is refused. So a daemon that
-slept through the end of its lease can do no harm (Kleppmann, "How to do distributed locking", 2016).
+A lease is never judged by clocks alone. Every taking gets a number (the fence) that is higher than all before it in
+the lineage, and every write of a worker names its own: where the row has another one, the write is refused. So a daemon
+that slept through the end of its lease can do no harm (Kleppmann, "How to do distributed locking", 2016).
 
-With SQLite there is one daemon a queue, because of the kernel lock that it holds for life: whatever another process left
-is a dead one's, and no clock is asked. With PostgreSQL the server's clock says when a lease has ended.
+With SQLite there is one daemon a queue, because of the kernel lock that it holds for life: whatever another process
+left is a dead one's, and no clock is asked. With PostgreSQL the server's clock says when a lease has ended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainguard.queue.base import Base, Turn
 from trainguard.queue.codes import queue_finding
 from trainguard.queue.order import overtaken
 from trainguard.queue.records import ENDED, LEASED, Lease, LostLeaseError, QueuedFile, State
-from trainguard.queue.rows import file_of, short, to_json
+from trainguard.queue.rows import file_of, rows_of, short, to_json
 from trainguard.queue.schema import FILES
 
 # Columns that a worker may write beside a transition.
@@ -125,11 +125,11 @@ class Leases(Base):
 
     def _training(self, turn: Turn) -> bool:
         """Whether a file of the lineage is in training. A damaged row there is held, and is none."""
-        rows = turn.connection.execute(
-            select(FILES).where(FILES.c.lineage_key == self._key, FILES.c.state.in_(_IN_TRAINING))
-        ).mappings()
+        rows = rows_of(
+            turn.connection, select(FILES).where(FILES.c.lineage_key == self._key, FILES.c.state.in_(_IN_TRAINING))
+        )
         sound = 0
-        for row in rows.all():
+        for row in rows:
             try:
                 file_of(row)
                 sound += 1
@@ -140,16 +140,14 @@ class Leases(Base):
     def _next(self, turn: Turn, states: tuple[State, ...]) -> Mapping[str, Any] | None:
         # A pause that began later than now: the clock was put back, and the pause may be over since long.
         rested = or_(FILES.c.not_before.is_(None), FILES.c.not_before <= turn.now, FILES.c.state_since > turn.now)
-        return (
-            turn.connection.execute(
-                select(FILES)
-                .where(FILES.c.lineage_key == self._key, FILES.c.state.in_(states), rested)
-                .order_by(FILES.c.due_at, FILES.c.place, FILES.c.id)
-                .limit(1)
-            )
-            .mappings()
-            .one_or_none()
+        rows = rows_of(
+            turn.connection,
+            select(FILES)
+            .where(FILES.c.lineage_key == self._key, FILES.c.state.in_(states), rested)
+            .order_by(FILES.c.due_at, FILES.c.place, FILES.c.id)
+            .limit(1),
         )
+        return rows[0] if rows else None
 
     def _lease(self, turn: Turn, file: QueuedFile, to: State) -> Lease:
         fence = self._next_fence(turn)
@@ -162,12 +160,11 @@ class Leases(Base):
 
     def _taken_unseen(self, turn: Turn, to: State) -> Lease | None:
         """A file that this owner took in a transaction whose end it did not hear of."""
-        rows = turn.connection.execute(
-            select(FILES).where(
-                FILES.c.lineage_key == self._key, FILES.c.state == to, FILES.c.owner == self.owner
-            )
-        ).mappings()
-        for row in rows.all():
+        rows = rows_of(
+            turn.connection,
+            select(FILES).where(FILES.c.lineage_key == self._key, FILES.c.state == to, FILES.c.owner == self.owner),
+        )
+        for row in rows:
             if (row["id"], row["fence"]) not in self._held and row["state_since"] >= turn.now - 2 * self.lease_seconds:
                 until = turn.now + self.lease_seconds
                 turn.connection.execute(update(FILES).where(FILES.c.id == row["id"]).values(lease_until=until))
@@ -217,7 +214,7 @@ class Leases(Base):
         if not self.database.sqlite:
             ended = func.coalesce(FILES.c.lease_until, 0.0) < turn.now
             condition.append(or_(ended, FILES.c.owner == self.owner, FILES.c.owner.is_(None)))
-        rows = turn.connection.execute(select(FILES).where(*condition).order_by(FILES.c.id)).mappings().all()
+        rows = rows_of(turn.connection, select(FILES).where(*condition).order_by(FILES.c.id))
         sound: list[Mapping[str, Any]] = []
         for row in rows:
             if (row["id"], row["fence"]) in self._held and row["owner"] == self.owner:
@@ -234,9 +231,7 @@ class Leases(Base):
         fence = self._next_fence(turn)
         until = turn.now + self.lease_seconds
         turn.connection.execute(
-            update(FILES)
-            .where(FILES.c.id == row["id"])
-            .values(owner=self.owner, fence=fence, lease_until=until)
+            update(FILES).where(FILES.c.id == row["id"]).values(owner=self.owner, fence=fence, lease_until=until)
         )
         file = self._file(turn, row["id"])
         self._note(

@@ -1,10 +1,10 @@
 """In which order files are taken: by the time at which each is due, which is set once and does not change by waiting.
 
 A file is due when it was accepted, plus an offset: high 0, normal a quarter of `max_wait_hours`, low all of it. Sorting
-by a fixed time gives both properties at once. Ageing: nothing that is accepted after a file's due time can go before it,
-whatever its priority, so a file of low priority is overtaken for `max_wait_hours` at the longest. And FIFO within a
+by a fixed time gives both properties at once. Ageing: nothing that is accepted after a file's due time can go before
+it, whatever its priority, so a file of low priority is overtaken for `max_wait_hours` at the longest. And FIFO within a
 priority. (Priorities as virtual deadlines: earliest deadline first, Liu and Layland, JACM 20(1), 1973.) A quarter: an
-urgent file overtakes what came in the last six hours of a day, and what is ordinary overtakes the low ones for eighteen.
+urgent file overtakes what came in the last six hours of a day, what is ordinary overtakes low ones for eighteen.
 
 The clock of the order only goes forward. Each look adds what the machine's clock has gone on since the last one, and
 nothing where it went back: a clock that was a year ahead for an hour does not make that hour's files wait for a year.
@@ -75,9 +75,7 @@ def put_before(connection: Connection, lineage_key: str, moving: int, before: in
         return
     due = connection.execute(select(FILES.c.due_at).where(FILES.c.id == before)).scalar_one()
     same = connection.execute(
-        select(FILES.c.id)
-        .where(mine, FILES.c.due_at == due, FILES.c.id != moving)
-        .order_by(FILES.c.place, FILES.c.id)
+        select(FILES.c.id).where(mine, FILES.c.due_at == due, FILES.c.id != moving).order_by(FILES.c.place, FILES.c.id)
     ).scalars()
     order = list(same)
     order.insert(order.index(before), moving)

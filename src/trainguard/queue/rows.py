@@ -1,4 +1,4 @@
-"""Rows of the database as records, and text that both databases take. A row that makes no sense is mended, not raised."""
+"""Rows of the database as records, and text that both databases take. A row that makes no sense is mended."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from sqlalchemy import Connection, Executable
 
 from trainguard.queue.records import PRIORITIES, STATES, Event, OutboxEntry, QueuedFile, Worker
 
@@ -18,6 +19,11 @@ CAUSE_LENGTH = 4000
 
 _FILE_FIELDS = QueuedFile.__struct_fields__
 _DEFAULTS: Mapping[str, Any] = {"name": "?", "lineage": "", "sha256": "", "origin": "", "priority": "normal"}
+
+
+def rows_of(connection: Connection, query: Executable) -> list[dict[str, Any]]:
+    """All rows that `query` gives, by the names of their columns."""
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def plain_text(text: str) -> str:

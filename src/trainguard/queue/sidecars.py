@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from trainguard.queue.durable import make_folder, sync_folder, write_synced
+from trainguard.durable import make_folder, write_atomically
 from trainguard.queue.records import Priority, QueuedFile, State
 
 FILES = "files"
@@ -52,9 +52,7 @@ def write_sidecar(home: Path, file: QueuedFile, *, sync: bool = True) -> Path:
     make_folder(folder)
     path = folder / f".{_key(file.origin)}.json"
     values = {name: getattr(file, name) for name in Sidecar.__struct_fields__}
-    write_synced(path, msgspec.json.encode(Sidecar(**values), enc_hook=repr))
-    if sync:
-        sync_folder(folder)
+    write_atomically(path, msgspec.json.encode(Sidecar(**values), enc_hook=repr), sync=sync)
     return path
 
 

@@ -39,7 +39,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     itself wrote (`Finding.to_dict()`), oldest first. `oom_kills` is how many times the kernel killed in the attempt's
     control group for memory while it ran; `kernel` are lines of the kernel's log of that time. Steps are global steps.
     `disk_free_bytes` is that of the output folder, `needed_bytes` what its next checkpoint takes. `planned_steps` and
-    `own_steps` count this file's steps.
+    `own_steps` count this file's steps; `result_saved` says that its `final` stands.
     """
 
     exit_code: int | None = None
@@ -64,6 +64,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     planned_steps: int | None = None
     own_steps: int | None = None
     machine_going_down: bool = False
+    result_saved: bool | None = None
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -108,13 +109,18 @@ class History(Struct, frozen=True, kw_only=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What the user has set: `guard.retries`, `guard.retry_delay_seconds`, and the run's own sizes."""
+    """What the user has set: `guard.retries`, `guard.retry_delay_seconds`, and the run's own sizes.
+
+    `step_before` is the global step at which this file begins, `eval_batch_size` None where it is `batch_size`.
+    """
 
     retries: int = 3
     retry_delay_seconds: float = 10.0
     rollbacks: int = 3
     batch_size: int = 1
     gradient_accumulation: int = 1
+    eval_batch_size: int | None = None
+    step_before: int | None = None
     save_steps: int | None = None
     can_resume: bool = True
     can_change_batch: bool = True
@@ -128,6 +134,10 @@ class Decision(Struct, frozen=True, kw_only=True):
     from the newest verified checkpoint before global step `before_step`, leaving out `skip` (this file's own steps, first
     and last). `pause`: not this file's fault; nothing is tried until `wait_for` is met, then as retry. `hold`: a person
     must look. `quarantine`, `fail`: put aside with the reason. `stop`: nothing failed, the file goes on waiting.
+
+    A pause with `deadline_seconds` becomes a hold when what it waits for is not there by then; without one, and without
+    `wait_for`, it lasts until a person resumes. `changes` are whole values of configuration fields by dotted name.
+    `counts` False: the attempt does not use up the retry budget. `advice` is what a person can change.
     """
 
     act: Act
@@ -138,5 +148,6 @@ class Decision(Struct, frozen=True, kw_only=True):
     before_step: int | None = None
     skip: tuple[int, int] | None = None
     wait_for: Literal["disk", "mount", "gpu", "network"] | None = None
+    deadline_seconds: float | None = None
     counts: bool = True
     advice: str | None = None

@@ -10,13 +10,11 @@ callback comes first in each hook, so that on_step_end knows whether there will 
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from transformers import TrainerCallback
 
@@ -30,41 +28,23 @@ from trainguard.train.before import before_first_step
 from trainguard.train.caller import Caller
 from trainguard.train.checkpoints import Checkpoints
 from trainguard.train.deciding import Decision
-from trainguard.train.declared import declared_by, method_of
+from trainguard.train.declared import declared_by, early_stopping, method_of
 from trainguard.train.events import FOLDER
 from trainguard.train.generations import answers, read_prompts, record_of
 from trainguard.train.labels import can_sample
 from trainguard.train.looking import ModelWatch
+from trainguard.train.never_raising import never_raises
 from trainguard.train.nonfinite import nonfinite_parameters
 from trainguard.train.poison import Poison
 from trainguard.train.recorder import Recorder
 from trainguard.train.resuming import settle_for_resume
+from trainguard.train.saying import Saying
 from trainguard.train.stopping import EXIT_STOPPED, STACKS, StopSignals
 from trainguard.train.together import Together
 
 logger = logging.getLogger(__name__)
 
-Hook = TypeVar("Hook", bound=Callable[..., Any])
 _DEADLINE_SECONDS = 25.0  # Kubernetes and Slurm kill 30 s after SIGTERM
-
-
-def _never_raises(hook: Hook) -> Hook:
-    """What fails inside trainguard must not end a run: it is logged, once. The hook is called again the next time,
-    because other processes may wait in it for this one."""
-
-    @functools.wraps(hook)
-    def guarded(self: GuardCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        try:
-            hook(self, args, state, control, **kwargs)
-        except NotReadyError:
-            raise
-        except Exception:
-            if hook.__name__ not in self._broken:
-                logger.exception("GuardCallback.%s failed inside trainguard; the run goes on", hook.__name__)
-            self._broken.add(hook.__name__)
-        return control
-
-    return cast(Hook, guarded)
 
 
 class GuardCallback(TrainerCallback):
@@ -120,23 +100,28 @@ class GuardCallback(TrainerCallback):
         self._reset()
 
     def _reset(self) -> None:
-        self.findings: list[Finding] = []
         self.stopped: str | None = None
         self.exit_code = 0
         self.rollback_to: Path | None = None
         self._decision = Decision(self._actions)
+        self._saying = Saying(self._decision, self._on_finding)
         self._poison: Poison | None = None
         self._watch: ModelWatch | None = None
         self._record: Recorder | None = None
         self._checkpoints: Checkpoints | None = None
         self._signals: StopSignals | None = None
-        self._alerter: Alerter | None = None
         self._together = Together()
         self._step_began = time.monotonic()
+        self._first_step_made = False
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All findings of this run so far."""
+        return self._saying.findings
 
     # Before the first step.
 
-    @_never_raises
+    @never_raises
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """Puts broken checkpoints where nobody looks: the Trainer chooses by number, before the other hooks."""
         if not self._verify or not state.is_world_process_zero:
@@ -161,9 +146,10 @@ class GuardCallback(TrainerCallback):
             raise NotReadyError(self.findings)
         return control
 
-    @_never_raises
+    @never_raises
     def _begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        model, optimizer, scheduler = kwargs.get("model"), kwargs.get("optimizer"), kwargs.get("lr_scheduler")
+        model, optimizer = kwargs.get("model"), kwargs.get("optimizer")
+        scheduler = self.judged_schedule(kwargs.get("lr_scheduler"))
         dataloader, step = kwargs.get("train_dataloader"), int(state.global_step)
         output_dir = Path(args.output_dir)
         caller = Caller()
@@ -175,12 +161,12 @@ class GuardCallback(TrainerCallback):
                         args, max_steps=state.max_steps, model=model, optimizer=optimizer, lr_scheduler=scheduler
                     ),
                     "resume": bool(step),
-                    **_early_stopping(state),
+                    **early_stopping(state),
                 },
                 thresholds=self._thresholds,
             )
-            self._record = Recorder(output_dir, run, resumed_at=step)
-            self._alerter = Alerter(
+            self._record = self._saying.record = Recorder(output_dir, run, resumed_at=step)
+            self._saying.alerter = Alerter(
                 self._alert_settings, run=output_dir.name, trackio="trackio" in (args.report_to or ())
             )
             self._record.start(step)
@@ -207,43 +193,56 @@ class GuardCallback(TrainerCallback):
             processing_class=kwargs.get("processing_class"),
         )
         for finding in [*found, *self._checkpoints.resumed_from(step)]:
-            self._say(finding, step)
+            self._saying.say(finding, step)
         if model is not None:
             self._watch = ModelWatch(model, optimizer, args, count_labels=not can_sample(dataloader), first_step=step)
             self._watch.start()
+        self.has_begun(step, self._record)
+
+    # For guards that know more of the run.
+
+    def judged_schedule(self, lr_scheduler: Any) -> Any:
+        """The schedule that is compared with the planned steps; None where the two do not belong together."""
+        return lr_scheduler
+
+    def has_begun(self, step: int, record: Recorder | None) -> None:
+        """Called when all is ready for the first step. `record` is None in the processes that write nothing."""
 
     # The loop.
 
-    @_never_raises
+    @never_raises
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         if self._watch is not None and (finding := self._watch.left_gradients(int(state.global_step))) is not None:
-            self._say(finding, int(state.global_step))
+            self._saying.say(finding, int(state.global_step))
 
-    @_never_raises
+    @never_raises
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         self._beat(state)
 
-    @_never_raises
+    @never_raises
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         if self._watch is not None:
             self._watch.nonfinite.note_gradients()
 
-    @_never_raises
+    @never_raises
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         step = int(state.global_step)
+        if not self._first_step_made and self._record is not None:
+            self._first_step_made = True
+            self._record.events.event("first-step", step=step)
         self._look(control, step)
         self._decide(control, step)
         if control.should_save and self._checkpoints is not None:
             self._phase("save", step)
             if not self._checkpoints.before_save(step, stopping=self._decision.stops):
                 control.should_save = False
-            self._say_all(self._checkpoints.findings(), step)
+            self._saying.say_all(self._checkpoints.findings(), step)
         elif control.should_evaluate:
             self._phase("evaluate", step)
         else:
             self._beat(state)
 
-    @_never_raises
+    @never_raises
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         step = int(state.global_step)
         if control.should_save:
@@ -253,7 +252,7 @@ class GuardCallback(TrainerCallback):
         if control.should_save and self._checkpoints is not None and not self._checkpoints.before_save(step):
             control.should_save = False
 
-    @_never_raises
+    @never_raises
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> Any:
         step = int(state.global_step)
         values = dict(logs or {})
@@ -261,33 +260,33 @@ class GuardCallback(TrainerCallback):
             if "loss" in values:
                 values.update(self._watch.measured())
                 for finding in self._watch.frozen_since():
-                    self._say(finding, step)
+                    self._saying.say(finding, step)
             if (masked := self._watch.masked_labels(step)) is not None:
-                self._say(masked, step)
+                self._saying.say(masked, step)
         if self._record is not None:
-            self._say_all(self._record.metrics(values, step), step)
+            self._saying.say_all(self._record.metrics(values, step), step)
         if self._checkpoints is not None:
-            self._say_all(self._checkpoints.findings(), step)
+            self._saying.say_all(self._checkpoints.findings(), step)
         if self._together.alone:
             self._apply(control, step)
 
-    @_never_raises
+    @never_raises
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         self._phase("evaluate", int(state.global_step))
 
-    @_never_raises
+    @never_raises
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> Any:
         step = int(state.global_step)
         sharded = bool(getattr(args, "deepspeed", None) or getattr(args, "fsdp", None))
         if self._record is not None and self._prompts and model is not None and not sharded:
             given = answers(model, kwargs.get("processing_class"), self._prompts)
             if given:
-                self._say_all(self._record.feed({"step": step, **record_of(given)}), step)
+                self._saying.say_all(self._record.feed({"step": step, **record_of(given)}), step)
         self._phase("train", step)
         if self._together.alone:
             self._apply(control, step)
 
-    @_never_raises
+    @never_raises
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         step = int(state.global_step)
         if self._checkpoints is not None:
@@ -299,8 +298,8 @@ class GuardCallback(TrainerCallback):
             if not lost:
                 wrong = self._checkpoints.after_save(step, kwargs.get("model"), best=state.best_model_checkpoint)
             if wrong is not None:
-                self._say(wrong, step)
-            self._say_all(self._checkpoints.findings(), step)
+                self._saying.say(wrong, step)
+            self._saying.say_all(self._checkpoints.findings(), step)
         if self._record is not None:
             self._record.save(step)
             self._record.events.event("save", step=step)
@@ -313,13 +312,13 @@ class GuardCallback(TrainerCallback):
             raise SystemExit(EXIT_STOPPED)
         return control
 
-    @_never_raises
+    @never_raises
     def _end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step = int(state.global_step)
         verified = self._checkpoints.finish(self._signals) if self._checkpoints is not None else None
         # A process that ends makes its launcher end the others, which may still verify.
         self._together.barrier()
-        self._say_all(self._checkpoints.findings() if self._checkpoints is not None else (), step)
+        self._saying.say_all(self._checkpoints.findings() if self._checkpoints is not None else (), step)
         complete = state.max_steps and step >= state.max_steps
         decision = self._decision
         if decision.stops and not (complete and decision.requested):
@@ -333,7 +332,7 @@ class GuardCallback(TrainerCallback):
         others = control.should_training_stop and not complete and self.stopped is None
         if not others:
             end = {"event": "end", "step": step, "exit_code": self.exit_code}
-            self._say_all(self._record.feed(end), step)
+            self._saying.say_all(self._record.feed(end), step)
         if self.exit_code == 0 and any(finding.severity == "error" for finding in self.findings):
             self.exit_code = 1
         self._record.events.event(
@@ -361,7 +360,8 @@ class GuardCallback(TrainerCallback):
             return
         if finding is not None:
             self._decision.poisoned = self._poison.weights_lost
-            self._say(finding, step)
+            self._saying.muted = frozenset({"RUN001", "RUN002"}) if self._poison.said else frozenset()
+            self._saying.say(finding, step)
 
     def _decide(self, control: Any, step: int) -> None:
         """What the loop does after this step, agreed on by all processes."""
@@ -369,6 +369,8 @@ class GuardCallback(TrainerCallback):
         if self._signals is not None and self._signals.requested is not None and not decision.requested:
             decision.requested = True
             decision.want("checkpoint_and_stop", f"{self._signals.requested} was received")
+        if (fenced := self._checkpoints.fenced if self._checkpoints is not None else None) is not None:
+            decision.want("stop", str(fenced))
         now = time.monotonic()
         seconds, self._step_began = now - self._step_began, now
         together = self._together
@@ -392,33 +394,10 @@ class GuardCallback(TrainerCallback):
             if self._record is not None:
                 self._record.events.event("stop", step=step, action=decision.action, why=decision.why)
 
-    def _say(self, finding: Finding, step: int) -> None:
-        if finding.step is None:
-            finding = dataclasses.replace(finding, step=step)
-        self.findings.append(finding)
-        action = self._decision.consider(finding)
-        level = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO}[finding.severity]
-        logger.log(level, "%s %s", finding.code, finding.message)
-        if self._record is not None:
-            self._record.events.finding(finding, action=action)
-        if action != "log" and self._alerter is not None:
-            self._alerter.send(finding)
-        if self._on_finding is not None:
-            try:
-                self._on_finding(finding)
-            except Exception:
-                logger.exception("on_finding failed for %s", finding.code)
-
-    def _say_all(self, findings: Sequence[Finding], step: int) -> None:
-        for finding in findings:
-            known = self._poison is not None and self._poison.said and finding.code in ("RUN001", "RUN002")
-            if not known:
-                self._say(finding, step)
-
     def _verified(self, folder: Path, step: int) -> None:
         """Comes from the thread that verifies."""
         if self._record is not None:
-            self._record.events.event("verified", step=step, checkpoint=folder.name)
+            self._record.events.event("verified", step=step, checkpoint=folder.name, path=str(folder))
 
     def _phase(self, name: Any, step: int) -> None:
         if self._record is not None:
@@ -429,7 +408,7 @@ class GuardCallback(TrainerCallback):
             self._record.heartbeat.beat(step=int(state.global_step))
 
     def _close(self) -> None:
-        for part in (self._watch, self._checkpoints, self._record, self._alerter):
+        for part in (self._watch, self._checkpoints, self._record, self._saying.alerter):
             if part is not None:
                 try:
                     part.close()
@@ -437,11 +416,3 @@ class GuardCallback(TrainerCallback):
                     logger.exception("%s could not be closed", type(part).__name__)
         if self._signals is not None:
             self._signals.restore()
-
-
-def _early_stopping(state: Any) -> dict[str, Any]:
-    """The patience of an EarlyStoppingCallback, which the Trainer notes in its state (transformers 5.23)."""
-    noted = (getattr(state, "stateful_callbacks", None) or {}).get("EarlyStoppingCallback")
-    noted = noted[0] if isinstance(noted, list) and noted else noted
-    patience = noted.get("args", {}).get("early_stopping_patience") if isinstance(noted, Mapping) else None
-    return {"early_stopping_patience": patience} if isinstance(patience, int) else {}

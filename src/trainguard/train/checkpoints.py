@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from trainguard.fencing import FencedError
 from trainguard.findings import Finding
 from trainguard.train.resuming import resumed_unverified
 from trainguard.train.saved_weights import saved_differently
@@ -96,6 +97,11 @@ class Checkpoints:
 
     def findings(self) -> list[Finding]:
         return self.keeper.findings() if self.keeper is not None else []
+
+    @property
+    def fenced(self) -> FencedError | None:
+        """Somebody else has the output folder now, as a save has found out."""
+        return self.keeper.fenced if self.keeper is not None else None
 
     def finish(self, signals: StopSignals | None = None) -> Path | None:
         """Waits until all is verified, up to the deadline of a run that was asked to stop; the newest verified one."""

@@ -108,3 +108,11 @@ def _made_by(scheduler: Any, kind: str) -> bool:
 
 def _text(value: Any) -> str | None:
     return str(getattr(value, "value", value)) if value is not None else None
+
+
+def early_stopping(state: Any) -> dict[str, Any]:
+    """The patience of an EarlyStoppingCallback, which the Trainer notes in its state (transformers 5.23)."""
+    noted = (getattr(state, "stateful_callbacks", None) or {}).get("EarlyStoppingCallback")
+    noted = noted[0] if isinstance(noted, list) and noted else noted
+    patience = noted.get("args", {}).get("early_stopping_patience") if isinstance(noted, Mapping) else None
+    return {"early_stopping_patience": patience} if isinstance(patience, int) else {}

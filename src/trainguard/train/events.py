@@ -15,6 +15,8 @@ from trainguard.findings import Finding
 # The folder of a guarded run's own files, inside the Trainer's output folder.
 FOLDER = "trainguard"
 EVENTS = "events.jsonl"
+# All stacks, at SIGUSR1.
+STACKS = "stacks.txt"
 
 
 class LineFile:

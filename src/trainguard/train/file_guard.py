@@ -6,6 +6,7 @@ from typing import Any
 
 from trainguard.train.callback import GuardCallback
 from trainguard.train.lineage import Continuation
+from trainguard.train.recorder import Recorder
 
 
 class FileGuard(GuardCallback):
@@ -20,12 +21,10 @@ class FileGuard(GuardCallback):
         self._continuation = continuation
         self._file_name = file_name
 
-    def _begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        if self._continuation.step_before:
-            kwargs["lr_scheduler"] = None
-        super()._begin(args, state, control, **kwargs)
-        if self._record is not None and self._continuation.weights is not None:
-            step = int(state.global_step)
-            self._record.events.event("file", step=step, data=self._file_name)
-            self._record.feed({"event": "file", "name": self._file_name, "step": step})
-        return control
+    def judged_schedule(self, lr_scheduler: Any) -> Any:
+        return None if self._continuation.step_before or self._continuation.skipped else lr_scheduler
+
+    def has_begun(self, step: int, record: Recorder | None) -> None:
+        if record is not None and self._continuation.weights is not None:
+            record.events.event("file", step=step, data=self._file_name)
+            record.feed({"event": "file", "name": self._file_name, "step": step})

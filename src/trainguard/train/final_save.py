@@ -12,6 +12,7 @@ from trainguard.checkpoints import write_manifest
 from trainguard.durable import sync_folder
 from trainguard.facts.checkpoint.manifest import differences, read_manifest
 from trainguard.facts.weights.files import UnsoundError
+from trainguard.fencing import Fence, FencedError
 
 FINAL = "final"
 _STAGING = ".trainguard-final"
@@ -19,23 +20,35 @@ _REPLACED = ".trainguard-replaced-final"
 
 
 def save_final(
-    output_dir: Path, write: Callable[[Path], None], *, step: int, run: Mapping[str, Any], base_model: Path | None
+    output_dir: Path,
+    write: Callable[[Path], None],
+    *,
+    step: int,
+    run: Mapping[str, Any],
+    base_model: Path | None,
+    fence: Fence | None = None,
 ) -> Path:
     """Replaces `output_dir/final` by what `write` writes into the folder that it gets; where it is now.
 
     The former one stands until the new one is whole. What an interrupted call left is removed. Raises what `write`
-    raises, and OSError where the disk does not let it; then the former one stands.
+    raises, OSError where the disk does not let it, and FencedError where somebody else has the folder now (`fence`);
+    then the former one stands.
     """
     final, staged, replaced = output_dir / FINAL, output_dir / _STAGING, output_dir / _REPLACED
+    fence = fence or Fence(output_dir, None)
+    fence.check()  # before anything of another process's is removed
     _put_back(final, replaced)
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     try:
         write(staged)
         write_manifest(staged, step=step, run=run, base_model=base_model)
-        if final.exists():
-            os.rename(final, replaced)
-        os.rename(staged, final)
+        with fence.committing():
+            if final.exists():
+                os.rename(final, replaced)
+            os.rename(staged, final)
+    except FencedError:
+        raise  # the folder aside may be that of the other process by now
     except BaseException:
         _put_back(final, replaced)
         shutil.rmtree(staged, ignore_errors=True)

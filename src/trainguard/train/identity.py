@@ -34,13 +34,17 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a run trains on and how: files, ids of data on the hub, a hash over all, and the fields that matter."""
+    """What a run trains on and how: files, ids of data on the hub, a hash over all, and the fields that matter.
+
+    `file_id` tells two files of the same content apart; None where nobody gave one, so that the content decides.
+    """
 
     files: tuple[DataFile, ...]
     names: tuple[str, ...]
     data_hash: str
     fields: Mapping[str, Any]
     effective_batch: int
+    file_id: str | None = None
 
 
 def training_fields(run: RunConfig) -> dict[str, Any]:
@@ -49,7 +53,9 @@ def training_fields(run: RunConfig) -> dict[str, Any]:
     return {name: plain[name] for name in TRAINING_FIELDS}
 
 
-def identify(run: RunConfig, paths: Sequence[Path], names: Sequence[str], *, effective_batch: int) -> Identity:
+def identify(
+    run: RunConfig, paths: Sequence[Path], names: Sequence[str], *, effective_batch: int, file_id: str | None = None
+) -> Identity:
     """Reads all data once for its hashes; `names` stand for data of the hub, which has no files here.
 
     Raises UsageError for a file that cannot be read.
@@ -68,6 +74,7 @@ def identify(run: RunConfig, paths: Sequence[Path], names: Sequence[str], *, eff
         data_hash=total.hexdigest(),
         fields=training_fields(run),
         effective_batch=effective_batch,
+        file_id=file_id,
     )
 
 

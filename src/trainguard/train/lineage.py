@@ -7,7 +7,7 @@ has the highest number. What a checkpoint was trained on stands in its manifest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,10 +16,13 @@ import msgspec
 from trainguard.errors import UsageError
 from trainguard.facts.checkpoint.records import Checkpoint
 from trainguard.train.identity import TRAINING_FIELDS, Identity
+from trainguard.train.left_out import LeftOut, Window
 
 StartKind: TypeAlias = Literal["fresh", "resume", "next", "complete"]
 
 _BUDGET = frozenset({"epochs", "max_steps"})
+# How an effective batch is made up: what a step trains on is the same where their product is.
+_MAKE_UP = frozenset({"batch_size", "gradient_accumulation"})
 # Of the adapter, what decides on the names and shapes of its weights.
 _SHAPE = ("r", "target_modules", "modules_to_save", "bias", "use_dora")
 
@@ -30,6 +33,7 @@ class Start:
 
     `step` is the global step there, over all files; `step_before` the one at which this file began; `checkpoint` what
     is loaded: all of it to resume, its weights alone for the next file. `history` are the files before this one.
+    `skipped` are windows of this file's steps that are left out (`left_out`), `epoch_examples` as in `Continuation`.
     """
 
     kind: StartKind
@@ -40,6 +44,8 @@ class Start:
     planned_steps: int | None = None
     history: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    skipped: tuple[Window, ...] = ()
+    epoch_examples: int | None = None
 
     @property
     def done(self) -> int:
@@ -58,6 +64,9 @@ class _Run(msgspec.Struct, kw_only=True):
     fields: dict[str, Any] = msgspec.field(default_factory=dict)
     data: list[dict[str, Any]] = msgspec.field(default_factory=list)
     history: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    file_id: str | None = None
+    skipped: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    epoch_examples: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,22 +108,25 @@ def choose_start(
     last = _Last(path=latest.path, step=latest.step, run=run)
     _refuse_other_shape(last, now)
     changed = changed_fields(last.run.fields, now.fields)
-    if on_top:
+    if last.run.effective_batch == now.effective_batch:
+        changed = tuple(each for each in changed if each not in _MAKE_UP)
+    same_data = last.run.data_hash == now.data_hash
+    same_id = same_data and last.run.file_id is not None and last.run.file_id == now.file_id
+    if on_top and not same_id:
         return _next(last, ())
-    if last.run.data_hash != now.data_hash:
+    if not same_data or (not same_id and None not in (last.run.file_id, now.file_id)):
         if last.complete:
             return _next(last, ())
-        raise UsageError(
-            f"{last.path} is at step {last.done:,} of {last.run.planned_steps:,} of {last.names}, which is other data "
-            "than this run names and would stay unfinished: finish it first with its own `data`, pass --on-top to "
-            "leave it so, or take another output_dir"
-        )
+        raise UsageError(_unfinished(last, now, same_data=same_data))
     if not last.complete:
         return _resume(last, now, changed)
     if not changed:
         return _start(last, "complete", ())
     if set(changed) <= _BUDGET and steps is not None and steps > last.done:
         return _resume(last, now, changed)
+    if same_id:
+        words = f"{_listed(changed)} changed after this file was trained, which is not trained again"
+        return _start(last, "complete", (words,))
     words = f"the same data once more, since {_listed(changed)} changed after it was trained"
     return _next(last, (words,))
 
@@ -128,6 +140,48 @@ def changed_fields(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str
     return tuple(each for each in names if each in then and then[each] != now.get(each))
 
 
+def leave_out(start: Start, windows: Sequence[Window]) -> Start:
+    """`start` with the windows of this file's steps that are to be left out, all of them, in the order of asking.
+
+    Without any those of the checkpoint stand. Raises UsageError where the checkpoint was trained on what is to be left
+    out, or left out something else.
+    """
+    if not windows or start.kind == "complete":
+        return start
+    known, wanted = start.skipped, tuple(windows)
+    if wanted[: len(known)] != known:
+        raise UsageError(
+            f"{start.checkpoint} was trained without {_windows(known)} of this file, and --skip-steps says "
+            f"{_windows(wanted)}: name all windows in the order in which they were left out, new ones last"
+        )
+    before, after = LeftOut.of(known), LeftOut.of(wanted)
+    trained = before.original(start.done) if start.done else 0
+    if after.within(1, trained) != before.within(1, trained):
+        back = next(window for window in wanted[len(known) :] if window[0] <= start.done)
+        raise UsageError(
+            f"--skip-steps {back[0]}-{back[1]}: {start.checkpoint} is at step {start.done:,} of this file and was "
+            f"trained on some of them; go back before them with --before-step {start.step_before + back[0]}"
+        )
+    return replace(start, skipped=wanted)
+
+
+def _windows(windows: Sequence[Window]) -> str:
+    return "steps " + ", ".join(f"{first:,}-{last:,}" for first, last in windows)
+
+
+def _unfinished(last: _Last, now: Identity, *, same_data: bool) -> str:
+    other = (
+        f"file {last.run.file_id}, while --file-id is {now.file_id}: that one"
+        if same_data
+        else "which is other data than this run names, and"
+    )
+    return (
+        f"{last.path} is at step {last.done:,} of {last.run.planned_steps:,} of {last.names}, {other} would stay "
+        "unfinished: finish it first with its own `data`, pass --on-top to leave it so, give it up with --before-step "
+        f"{last.run.step_before + 1}, or take another output_dir"
+    )
+
+
 def _read_run(checkpoint: Checkpoint) -> _Run | None:
     if checkpoint.manifest is None:
         return None
@@ -135,7 +189,8 @@ def _read_run(checkpoint: Checkpoint) -> _Run | None:
         run = msgspec.convert(checkpoint.manifest.run, _Run)
     except msgspec.ValidationError:
         return None
-    return run if 0 <= run.step_before <= (checkpoint.step or 0) else None
+    sound = 0 <= run.step_before <= (checkpoint.step or 0) and all(1 <= first <= last for first, last in run.skipped)
+    return run if sound and (run.epoch_examples is None or run.epoch_examples > 0) else None
 
 
 def _foreign(latest: Checkpoint, *, on_top: bool) -> Start:
@@ -164,6 +219,8 @@ def _start(last: _Last, kind: StartKind, notes: Sequence[str]) -> Start:
         planned_steps=last.run.planned_steps,
         history=tuple(last.run.history),
         notes=tuple(notes),
+        skipped=tuple(last.run.skipped),
+        epoch_examples=last.run.epoch_examples,
     )
 
 
@@ -185,6 +242,8 @@ def _next(last: _Last, notes: Sequence[str]) -> Start:
         "steps": last.done,
         "planned_steps": last.run.planned_steps,
         "last_step": last.step,
+        **({"file_id": last.run.file_id} if last.run.file_id is not None else {}),
+        **({"skipped": [list(each) for each in last.run.skipped]} if last.run.skipped else {}),
     }
     return Start(
         kind="next",
@@ -239,6 +298,9 @@ def described_run(now: Identity, start: Start, *, planned_steps: int, schedule: 
         "planned_steps": planned_steps,
         "schedule": schedule,
         "history": [dict(each) for each in start.history],
+        **({"file_id": now.file_id} if now.file_id is not None else {}),
+        **({"skipped": [list(each) for each in start.skipped]} if start.skipped else {}),
+        **({"epoch_examples": start.epoch_examples} if start.epoch_examples is not None else {}),
     }
 
 
@@ -248,9 +310,13 @@ class Continuation:
 
     `weights` is the checkpoint to begin from, None where the run begins anew or resumes; `moments` says whether the
     optimizer's are taken along. `schedule` is "restart" (own warm-up and decay) or "global" (one over all steps).
+    `skipped` are windows of this file's steps that are left out. `epoch_examples` is how many examples an epoch had
+    when the file was begun with larger micro-batches and a dropped rest; None where nothing was dropped.
     """
 
     step_before: int = 0
     weights: Path | None = None
     moments: bool = False
     schedule: Literal["restart", "global"] = "restart"
+    skipped: tuple[Window, ...] = ()
+    epoch_examples: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,18 +26,26 @@ from trainguard.train.checking import (
     weights_of,
     without_handled,
 )
+from trainguard.train.going_back import newest_before
 from trainguard.train.identity import Identity, identify
-from trainguard.train.lineage import Start, choose_start
+from trainguard.train.left_out import Window
+from trainguard.train.lineage import Start, choose_start, leave_out
 from trainguard.train.plan import Plan, make_plan
 
 
 @dataclass(slots=True, kw_only=True)
 class Prepared:
-    """A run that has been checked and planned. `plan` is None where the configuration has problems of its own."""
+    """A run that has been checked and planned. `plan` is None where the configuration has problems of its own.
+
+    `file_id`, `skip` and `before_step` are what `prepare` was given.
+    """
 
     material: Material
     resume: bool
     on_top: bool = False
+    file_id: str | None = None
+    skip: tuple[Window, ...] = ()
+    before_step: int | None = None
     plan: Plan | None = None
     stops: list[Finding] = field(default_factory=list)
 
@@ -55,18 +63,32 @@ def prepare(
     forced: Collection[str] = (),
     resume: bool | None = None,
     on_top: bool = False,
+    file_id: str | None = None,
+    skip: Sequence[Window] = (),
+    before_step: int | None = None,
     options: Options = Options(),
     on_progress: BytesProgress | None = None,
 ) -> Prepared:
     """Checks everything and makes the plan.
 
-    `forced` are codes of errors that do not stop the run; `resume` None leaves it to `save.resume`. Raises UsageError
-    where there is no configuration.
+    `forced` are codes of errors that do not stop the run; `resume` None leaves it to `save.resume`. `file_id`
+    tells two files of the same content apart; `skip` are windows of steps to leave out (`left_out`); `before_step` is
+    the global step below which the run goes back. Raises UsageError where there is no configuration, and where these do
+    not fit each other.
     """
     material = gather(source, environment=environment, flags=flags, options=options, on_progress=on_progress)
     run = material.config.run
     wanted = resume if resume is not None else run is None or run.save.resume == "auto"
-    prepared = Prepared(material=material, resume=wanted, on_top=on_top)
+    if before_step is not None and not wanted:
+        raise UsageError("--before-step goes back to an older checkpoint, and --no-resume takes none: pass one of them")
+    prepared = Prepared(
+        material=material,
+        resume=wanted,
+        on_top=on_top,
+        file_id=file_id,
+        skip=tuple(skip),
+        before_step=before_step,
+    )
     if run is not None:
         newest = material.checkpoints.latest_verified if material.checkpoints is not None else None
         prepared.plan = make_plan(
@@ -95,13 +117,20 @@ def identity_of(prepared: Prepared) -> Identity:
     assert plan is not None
     paths = [each.path for each in material.config.named.data if each.kind == "local" and each.path is not None]
     names = [each.given for each in material.config.named.data if each.kind != "local"]
-    return identify(material.run, paths, names, effective_batch=plan.effective_batch)
+    return identify(material.run, paths, names, effective_batch=plan.effective_batch, file_id=prepared.file_id)
 
 
 def start_of(prepared: Prepared, identity: Identity) -> Start:
-    """Where the run begins, by what stands in its output folder now. Raises UsageError as `choose_start` does."""
+    """Where the run begins, by what stands in its output folder now. Moves nothing.
+
+    Raises UsageError as `choose_start`, `leave_out` and `newest_before` do.
+    """
     plan, output = prepared.plan, prepared.material.output_dir
-    latest = newest_verified(output) if prepared.resume else None
+    latest = None
+    if prepared.before_step is not None:
+        latest = newest_before(output, prepared.before_step)
+    elif prepared.resume:
+        latest = newest_verified(output)
     start = choose_start(
         latest,
         identity,
@@ -109,6 +138,7 @@ def start_of(prepared: Prepared, identity: Identity) -> Start:
         resume=prepared.resume,
         on_top=prepared.on_top,
     )
+    start = leave_out(start, prepared.skip)
     if plan is not None:
         prepared.plan = replace(plan, step_before=start.step_before)
     return start

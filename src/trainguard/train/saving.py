@@ -23,6 +23,7 @@ from trainguard.errors import UsageError
 from trainguard.facts.checkpoint.folder import MANIFEST
 from trainguard.facts.checkpoint.reading import checkpoint_folders
 from trainguard.facts.checkpoint.verify import verify
+from trainguard.fencing import Fence, FencedError
 from trainguard.findings import Finding
 from trainguard.train.pruning import is_whole, prunable
 from trainguard.train.resuming import Settled, settle
@@ -47,6 +48,8 @@ class CheckpointKeeper:
     `keep` is the number of checkpoints that stay (None or 0: all, as with `save_total_limit`). `run` are plain values
     for the manifests, `base_model` the folder of the model that is trained. With `background=False` every call returns
     when its work is done. `on_verified(folder, step)` and `on_finding(finding)` come from the thread that did the work.
+    `fence` is by default the number in the environment; where somebody has a higher one for the folder nothing is
+    vouched for and nothing deleted any more, and `fenced` says so.
     """
 
     def __init__(
@@ -59,8 +62,11 @@ class CheckpointKeeper:
         background: bool = True,
         on_verified: Callable[[Path, int], None] | None = None,
         on_finding: Callable[[Finding], None] | None = None,
+        fence: Fence | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
+        self.fence = fence if fence is not None else Fence.of(self.output_dir)
+        self.fenced: FencedError | None = None
         self.keep = keep if keep is not None and keep > 0 else None
         self.run: dict[str, Any] = dict(run or {})
         self.base_model = base_model
@@ -176,6 +182,17 @@ class CheckpointKeeper:
                 return folder
         return None
 
+    def is_fenced(self) -> bool:
+        """Whether somebody with a higher number has the folder now. A fence that cannot be read refuses nothing here."""
+        if self.fenced is None:
+            try:
+                self.fence.check()
+            except FencedError as error:
+                self.fenced = error
+            except OSError:
+                return False
+        return self.fenced is not None
+
     # What stays.
 
     def protect(self, folder: Path) -> None:
@@ -207,6 +224,8 @@ class CheckpointKeeper:
 
     def _prune(self, keep: int, at_most: int | None = None) -> list[Path]:
         removed: list[Path] = []
+        if self.is_fenced():
+            return removed
         with self._guard:
             protected = {*self._protected, *([self._best] if self._best is not None else [])}
             found = prunable(
@@ -274,7 +293,11 @@ class CheckpointKeeper:
 
     def _mark(self, folder: Path, step: int) -> None:
         try:
+            self.fence.check()
             self._tried(lambda: write_manifest(folder, step=step, run=self.run, base_model=self.base_model), step)
+        except FencedError as error:
+            self.fenced = error
+            return
         except (OSError, UsageError) as error:
             logger.warning("%s could not be verified: %s", folder, error)
             if not is_disk_full(error, folder):
@@ -289,6 +312,9 @@ class CheckpointKeeper:
     def _publish(self, place: Staging) -> None:
         try:
             self._tried(lambda: place.finish(self.run, self.base_model), place.step)
+        except FencedError as error:
+            self.fenced = error
+            return
         except (OSError, UsageError) as error:
             logger.warning("%s could not be verified and was dropped: %s", place.name, error)
             with contextlib.suppress(OSError):

@@ -26,6 +26,7 @@ import msgspec
 from trainguard.checkpoints import write_manifest
 from trainguard.durable import sync_folder
 from trainguard.facts.checkpoint.folder import MANIFEST
+from trainguard.fencing import Fence, FencedError
 
 PREFIX = ".trainguard-staging-"
 REMOVED_PREFIX = ".trainguard-removed-"
@@ -38,20 +39,28 @@ _AT_FDCWD = -100
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands beside a save whose last file was written: what its manifest will say, the boot of the machine."""
+    """What stands beside a save whose last file was written: what its manifest will say, the boot of the machine.
+
+    `fence` is the number that its process held for the folder (`trainguard.fencing`).
+    """
 
     step: int
     boot: str | None
     run: dict[str, Any] = {}
     base_model: str | None = None
+    fence: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staging:
-    """Where the checkpoint of one step is written. `run_dir` is where it will stand."""
+    """Where the checkpoint of one step is written. `run_dir` is where it will stand.
+
+    `fence` refuses the commit of a process that others have taken for dead.
+    """
 
     run_dir: Path
     step: int
+    fence: Fence | None = None
 
     @property
     def home(self) -> Path:
@@ -82,27 +91,44 @@ class Staging:
     def mark_saved(self, run: Mapping[str, Any], base_model: Path | None) -> None:
         """Notes that every file has been written, with what the manifest will need."""
         base = str(base_model) if base_model is not None else None
-        note = Saved(step=self.step, boot=_boot(), run=dict(run), base_model=base)
+        fence = self.fence.number if self.fence is not None else None
+        note = Saved(step=self.step, boot=_boot(), run=dict(run), base_model=base, fence=fence)
         path = self.home / f"{_SAVED}.tmp"
         path.write_bytes(msgspec.json.encode(note))
         os.replace(path, self.home / _SAVED)
 
     def finish(self, run: Mapping[str, Any], base_model: Path | None) -> Path:
-        """Syncs, lists and names the checkpoint; where it stands. Raises OSError where the disk does not let it."""
+        """Syncs, lists and names the checkpoint; where it stands.
+
+        Raises OSError where the disk does not let it, FencedError where somebody else has the folder now: then what was
+        written aside is removed, if it is this process's own.
+        """
         if not (self.staged / MANIFEST).is_file():
             write_manifest(self.staged, step=self.step, run=run, base_model=base_model)
-        self._publish()
+        try:
+            with self.fence.committing() if self.fence is not None else contextlib.nullcontext():
+                self._publish()
+        except FencedError:
+            note = self._note()
+            if note is not None and self.fence is not None and note.fence == self.fence.number:
+                self.discard()
+            raise
         return self.final
 
     def resumable(self) -> Saved | None:
         """What the note says where this save was complete and may be finished by another process, else None."""
-        try:
-            note = msgspec.json.decode((self.home / _SAVED).read_bytes(), type=Saved)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        note = self._note()
+        if note is None:
             return None
         same_boot = note.boot is not None and note.boot == _boot()
         listed = (self.staged / MANIFEST).is_file()  # all that a manifest lists was synced before it
         return note if note.step == self.step and self.staged.is_dir() and (same_boot or listed) else None
+
+    def _note(self) -> Saved | None:
+        try:
+            return msgspec.json.decode((self.home / _SAVED).read_bytes(), type=Saved)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return None
 
     def _publish(self) -> None:
         """Gives the checkpoint its name. One of that name which stands already is there until the new one is."""

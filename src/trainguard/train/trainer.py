@@ -12,6 +12,8 @@ from transformers import Trainer
 from trl.trainer.sft_trainer import SFTTrainer
 
 from trainguard.errors import TrainguardError
+from trainguard.train.leaving_out import LeavesStepsOut
+from trainguard.train.left_out import LeftOut
 from trainguard.train.lineage import Continuation
 from trainguard.train.verified_saves import VerifiedSaves
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from transformers.trainer_utils import TrainOutput
 
 
-class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
+class GuardedSFTTrainer(LeavesStepsOut, VerifiedSaves, SFTTrainer):
     """Trains one file of a lineage.
 
     The stock Trainer takes a checkpoint at step 40 as the middle of whatever data it is given: with 40 planned steps it
@@ -32,7 +34,10 @@ class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
 
     def __init__(self, *args: Any, continuation: Continuation | None = None, **kwargs: Any) -> None:
         continuation = continuation or Continuation()
-        if continuation.step_before and not hasattr(Trainer, "_init_training_state"):
+        self.left_out = LeftOut.of(continuation.skipped)
+        self.epoch_examples = continuation.epoch_examples
+        self._moved_steps = bool(continuation.step_before or continuation.skipped)
+        if self._moved_steps and not hasattr(Trainer, "_init_training_state"):
             raise TrainguardError(
                 "the installed transformers cannot count steps on from file to file; pip install 'transformers>=5.23'"
             )
@@ -77,7 +82,7 @@ class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
             max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial
         )
         before = self.continuation.step_before
-        if not before:
+        if not self._moved_steps:
             return epochs, batches
         if resume_from_checkpoint is None:
             self.state.global_step = before
@@ -86,17 +91,16 @@ class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
                 f"{resume_from_checkpoint} is at step {self.state.global_step:,}, and this file begins at {before:,}"
             )
         self.state.max_steps = before + max_steps
-        epochs = self.own_steps // num_update_steps_per_epoch
-        batches = (self.own_steps % num_update_steps_per_epoch) * self.args.gradient_accumulation_steps
-        return epochs, batches
+        return self.place_after(self.own_steps)
 
     # The schedule. It is torch's LambdaLR, whose count has to be that of the optimizer, or the checkpoint is taken for
     # one of two saves; so not the count is moved, but the place in the schedule that belongs to it.
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        moved = bool(self.continuation.step_before)
-        created = moved and self.lr_scheduler is None
-        if moved and self.continuation.schedule == "global":
+        created = self._moved_steps and self.lr_scheduler is None
+        if self._jumps:
+            num_training_steps = self.original_steps
+        if self.continuation.schedule == "global":
             num_training_steps += self.continuation.step_before
         scheduler = super().create_scheduler(num_training_steps, optimizer)
         if created and hasattr(scheduler, "lr_lambdas"):
@@ -105,12 +109,29 @@ class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
         return scheduler
 
     def _moved(self, function: Callable[[int], float]) -> Callable[[int], float]:
-        return lambda count: function(max(count + self._shift, 0))
+        return lambda count: function(self._place_in_schedule(count))
+
+    @property
+    def _jumps(self) -> bool:
+        """Whether the schedule passes over what is left out, so that all other examples get the rate that they would
+        have had: so it is with epochs, whose steps get fewer. With max_steps there are as many, and it does not."""
+        return bool(self.left_out.ranges) and self.args.max_steps <= 0
+
+    def _place_in_schedule(self, count: int) -> int:
+        """The place that belongs to a count of the scheduler."""
+        place = max(count + self._shift, 0)
+        begin = self._schedule_begin
+        if not self._jumps or place < begin:
+            return place
+        return begin + self.left_out.original(place - begin + 1) - 1
+
+    @property
+    def _schedule_begin(self) -> int:
+        return self.continuation.step_before if self.continuation.schedule == "global" else 0
 
     def _place_schedule(self, scheduler: Any, *, made: int) -> None:
         """Puts the schedule where it belongs after `made` steps of this file, and tells the optimizer."""
-        begin = self.continuation.step_before if self.continuation.schedule == "global" else 0
-        self._shift = begin + made - scheduler.last_epoch
+        self._shift = self._schedule_begin + made - scheduler.last_epoch
         functions = zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
         rates = [base * function(scheduler.last_epoch) for base, function in functions]
         scheduler._last_lr = rates
@@ -127,7 +148,7 @@ class GuardedSFTTrainer(VerifiedSaves, SFTTrainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None and self.continuation.step_before and hasattr(self.lr_scheduler, "lr_lambdas"):
+        if checkpoint is not None and self._moved_steps and hasattr(self.lr_scheduler, "lr_lambdas"):
             self._place_schedule(self.lr_scheduler, made=self.own_steps)
 
     def _load_moments(self, checkpoint: str) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trainguard.errors import UsageError
+from trainguard.fencing import FencedError
 from trainguard.findings import Finding
 from trainguard.train.resuming import choose
 from trainguard.train.saving import CheckpointKeeper
@@ -121,7 +122,7 @@ class VerifiedSaves(_Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         keeper, step = self.keeper, int(self.state.global_step)
         keeper.wait()
-        place = Staging(run_dir=self._run_dir(trial), step=step)
+        place = Staging(run_dir=self._run_dir(trial), step=step, fence=keeper.fence)
         keeper.output_dir = place.run_dir  # a trial of a hyperparameter search has a folder of its own
         self._agreed(lambda: self._room_ahead(step))
         begun = time.monotonic()
@@ -208,6 +209,8 @@ class VerifiedSaves(_Trainer):
         return least_bytes(self.model, None if self.args.save_only_model else self.optimizer)
 
     def _room_ahead(self, step: int) -> None:
+        if self.keeper.is_fenced() and self.keeper.fenced is not None:
+            raise self.keeper.fenced
         finding = self.keeper.make_room(
             step, least_bytes=self._least_bytes(), wait_seconds=self.space_wait_seconds, on_wait=self.on_space_wait
         )
@@ -257,7 +260,7 @@ class VerifiedSaves(_Trainer):
         if self.args.process_index == 0:
             try:
                 outcome[0] = decide()
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, FencedError) as error:
                 outcome[1] = error
         distributed.broadcast_object_list(outcome, src=0)
         if outcome[1] is not None:

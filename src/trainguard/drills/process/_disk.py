@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,12 @@ class Disk:
     Entries of the log: ("create", folder, name, number, mode, target), ("write", number, offset, bytes),
     ("size", number, size), ("link", folder, name, number), ("unlink", folder, name),
     ("rename", folder, name, folder, name), ("mode", number, mode), ("sync", number). `skew_seconds` is by how much the
-    disk's clock is ahead.
+    disk's clock is ahead; while `failing` is an errno, whatever would change the disk fails with it.
     """
 
     def __init__(self, start: Path | None = None, *, skew_seconds: float = 0.0) -> None:
         self._skew = skew_seconds
+        self.failing: int | None = None
         self.log: list[tuple[Any, ...]] = []
         self._nodes = {_ROOT: _Node(_ROOT, stat.S_IFDIR | 0o755, self._now())}
         if start is not None:
@@ -81,13 +82,44 @@ class Disk:
                 continue
             try:
                 handler = _HANDLERS.get(code)
+                if self.failing is not None and code in _CHANGES and not (self.failing == errno.ENOSPC and code in _FREES):
+                    raise OSError(self.failing, "")
                 failed, answer = (errno.ENOSYS, b"") if handler is None else (0, handler(self, number, body))
             except OSError as error:
                 failed, answer = error.errno or errno.EIO, b""
             with contextlib.suppress(OSError):  # whoever asked was killed meanwhile
                 os.write(device, _OUT.pack(_OUT.size + len(answer), -failed, unique) + answer)
 
-    # What a power cut may lose is what stands in the log after the last "sync".
+    def take(self, nodes: Mapping[int, Any]) -> None:
+        """Fills an empty disk with what `_power.after_power_cut` says was left, all of which is certain now."""
+
+        def fill(number: int, source: int) -> None:
+            for name, place in nodes[source].entries.items():
+                node = nodes[place]
+                if place in known:
+                    self._nodes[number].entries[name] = known[place].number
+                    known[place].links += 1
+                    self._note("link", number, name, known[place].number)
+                    continue
+                is_link = stat.S_ISLNK(node.mode)
+                child = known[place] = self._make(number, name, node.mode, bytes(node.content) if is_link else b"")
+                if stat.S_ISREG(node.mode):
+                    child.content += node.content
+                    self._note("write", child.number, 0, bytes(node.content))
+                self._note("sync", child.number)
+                if stat.S_ISDIR(node.mode):
+                    fill(child.number, place)
+            self._note("sync", number)
+
+        known: dict[int, _Node] = {}
+        fill(_ROOT, _ROOT)
+
+    def bytes_of(self, path: str) -> bytes | None:
+        """The content of a file, read past the kernel; None where there is none."""
+        number: int | None = _ROOT
+        for name in path.split("/"):
+            number = self._nodes[number].entries.get(os.fsencode(name)) if number is not None else None
+        return bytes(self._nodes[number].content) if number is not None else None
 
     def _fill(self, number: int, folder: Path) -> None:
         for path in sorted(folder.iterdir()):
@@ -235,8 +267,8 @@ class Disk:
         return struct.pack("<II", size, 0)
 
     def statfs(self, number: int, body: bytes) -> bytes:
-        free = _DISK_BLOCKS
-        return struct.pack("<QQQQQIIII24x", free, free, free, 1 << 20, 1 << 20, _BLOCK, 255, _BLOCK, 0)
+        free = 0 if self.failing == errno.ENOSPC else _DISK_BLOCKS
+        return struct.pack("<QQQQQIIII24x", _DISK_BLOCKS, free, free, 1 << 20, 1 << 20, _BLOCK, 255, _BLOCK, 0)
 
     def release(self, number: int, body: bytes) -> bytes:
         return b""
@@ -299,6 +331,18 @@ _HANDLERS: dict[int, Callable[[Disk, int, bytes], bytes]] = {
     45: Disk.rename2,
 }
 
+# What changes the disk, and what of it a full one still allows: SETATTR, UNLINK, RMDIR, RENAME, FSYNC, FSYNCDIR, RENAME2.
+_FREES = frozenset({4, 10, 11, 12, 20, 30, 45})
+_CHANGES = frozenset({4, 6, 8, 9, 10, 11, 12, 13, 16, 20, 30, 35, 45})
+
+
+def mount_disk(disk: Disk, place: str) -> None:
+    """Mounts `disk` at `place` and serves it from a thread. For a process with a name space of mounts of its own."""
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    options = f"fd={device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},max_read={_MAX_WRITE}"
+    mount("trainguard-drill", place, "fuse.recorded", options)
+    threading.Thread(target=disk.serve, args=(device,), daemon=True).start()
+
 
 def run_on_disk(
     start: Path, place: Path, command: list[str], *, log: Path | None = None, skew_seconds: float = 0.0
@@ -320,10 +364,7 @@ def main() -> int:
     own_mounts()
     disk = Disk(Path(question["start"]), skew_seconds=question["skew"])
     filled = len(disk.log)
-    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    options = f"fd={device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},max_read={_MAX_WRITE}"
-    mount("trainguard-drill", question["place"], "fuse.recorded", options)
-    threading.Thread(target=disk.serve, args=(device,), daemon=True).start()
+    mount_disk(disk, question["place"])
     ended = subprocess.run(question["command"], check=False, cwd="/").returncode
     if question["log"] is not None:
         Path(question["log"]).write_bytes(pickle.dumps((filled, disk.log)))

@@ -1,0 +1,352 @@
+"""`trainguard queue`: which files wait, what became of the others, and what a person does about it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trainguard.cli.output import COLORS, Color, text_width, use_color, write
+from trainguard.cli.panels import PATH
+from trainguard.cli.queue_place import file_meant, opened, placed
+from trainguard.errors import UsageError
+from trainguard.findings import EXIT_CLEAN, EXIT_FINDINGS
+
+if TYPE_CHECKING:
+    from trainguard.queue.records import Priority, QueuedFile, State
+    from trainguard.queue.store import Queue
+
+_STATES = ("accepted", "checking", "waiting", "training", "verifying", "done", "failed", "quarantined", "held")
+_PRIORITIES = ("high", "normal", "low")
+_FORMATS = ("text", "json", "csv")
+_LISTED = 50
+_format = click.option(
+    "--format", "output_format", type=click.Choice(("text", "json")), default="text", help="Text, or JSON."
+)
+
+
+@click.group("queue", short_help="The daemon's files: list, add, hold, release, retry, cancel, move.")
+def command() -> None:
+    """The files of a daemon: those that wait, those in work, and what became of the others.
+
+    Works beside a running daemon and without one. FILE is a file's number, its name, or a part of its name.
+
+    \b
+    Examples:
+      trainguard queue list
+      trainguard queue add more.jsonl --priority high
+      trainguard queue retry 12
+    """
+
+
+@command.command("list", short_help="List files by state.")
+@placed
+@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Only these states. Repeatable.")
+@click.option("--all", "everything", is_flag=True, help="Those that are done, too, and not the newest alone.")
+@click.option("--limit", type=click.IntRange(min=1), default=_LISTED, show_default=True, help="At most so many.")
+@click.option("--format", "output_format", type=click.Choice(_FORMATS), default="text", help="Text, JSON or CSV.")
+@click.option("--color", type=click.Choice(COLORS), default="auto", help="Whether to colour text.")
+def list_command(
+    *,
+    config: Path,
+    database_url: str | None,
+    states: tuple[State, ...],
+    everything: bool,
+    limit: int,
+    output_format: str,
+    color: Color,
+) -> int:
+    """List the files in the order in which they are trained, then those for a person to look at.
+
+    Without --state or --all those that are done are counted, not listed.
+
+    \b
+    Examples:
+      trainguard queue list
+      trainguard queue list --state failed --state quarantined
+      trainguard queue list --all --limit 1000 --format csv
+    """
+    from trainguard.cli.queue_text import counts_line, files_csv, files_json
+
+    with opened(config, database_url) as place:
+        counts, paused = place.queue.counts(), place.queue.paused
+        wanted = states or (_STATES if everything else tuple(each for each in _STATES if each != "done"))
+        files = _in_order(place.queue, wanted, limit)
+    if output_format == "json":
+        write(files_json(files, counts, paused))
+    elif output_format == "csv":
+        write(files_csv(files))
+    else:
+        _print_files(files, color=color)
+        line = counts_line(counts, paused)
+        left = sum(counts[state] for state in wanted) - len(files)
+        write(line + (f"; {left:,} more with --limit {left + len(files)}" if left > 0 else "") + "\n")
+    return EXIT_CLEAN
+
+
+@command.command("show", short_help="All about one file.")
+@click.argument("file", metavar="FILE")
+@placed
+@_format
+def show_command(*, file: str, config: Path, database_url: str | None, output_format: str) -> int:
+    """Show all about one file: state, steps, checkpoint, where it came from. `trainguard log FILE` has its history.
+
+    \b
+    Examples:
+      trainguard queue show 12
+      trainguard queue show more.jsonl --format json
+    """
+    from trainguard.cli.queue_text import file_text, file_values, json_text
+
+    with opened(config, database_url) as place:
+        found = file_meant(place.queue, file)
+    write(json_text(file_values(found)) + "\n" if output_format == "json" else file_text(found, time.time()))
+    return EXIT_CLEAN
+
+
+@command.command("add", short_help="Add files to the queue; the originals stay.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=PATH)
+@placed
+@click.option("--priority", type=click.Choice(_PRIORITIES), default="normal", show_default=True, help="Their priority.")
+def add_command(
+    *, files: tuple[Path, ...], config: Path, database_url: str | None, priority: Priority
+) -> int:
+    """Copy files into the custody of the queue. They are checked and trained by the daemon, in the order of priority.
+
+    Exits with 1 where a file could not be taken; the others are in the queue then.
+
+    \b
+    Examples:
+      trainguard queue add monday.jsonl tuesday.jsonl
+      trainguard queue add urgent.jsonl --priority high
+    """
+    from trainguard.queue.accepting import accept_path
+    from trainguard.queue.custody import Custody
+    from trainguard.report.run_text import safe
+
+    missing = [each for each in files if not each.is_file()]
+    if missing:
+        what = "is a folder, and one file is wanted" if missing[0].is_dir() else "is not there"
+        raise UsageError(f"{safe(missing[0])} {what}; nothing was added")
+    failed = False
+    with opened(config, database_url, make=True) as place:
+        custody = Custody(place.settings.home)
+        for path in files:
+            accepted = accept_path(path, priority, custody, place.queue, copy=True)
+            for file in accepted.files:
+                write(f"{file.id}\t{file.state}\t{safe(file.name)}" + (f"\t{safe(file.cause)}" if file.cause else "") + "\n")
+            for finding in accepted.findings:
+                click.echo(f"{finding.severity} {finding.code}: {safe(finding.message)}", err=True)
+            failed = failed or not accepted.files
+    return EXIT_FINDINGS if failed else EXIT_CLEAN
+
+
+@command.command("hold", short_help="Keep a file back until it is released.")
+@click.argument("file", metavar="FILE")
+@placed
+@click.option("--because", metavar="TEXT", default="held by a person", help="What to remember as the reason.")
+def hold_command(*, file: str, config: Path, database_url: str | None, because: str) -> int:
+    """Keep a file back. One in training is stopped with a checkpoint, and goes on from there when it is released.
+
+    \b
+    Examples:
+      trainguard queue hold 12
+      trainguard queue hold 12 --because "the labels are wrong"
+    """
+    with opened(config, database_url) as place:
+        found = place.queue.hold(file_meant(place.queue, file).id, because)
+    return _said(found, "held", "the daemon stops it with a checkpoint and holds it then")
+
+
+@command.command("release", short_help="Let a held file go on.")
+@click.argument("file", metavar="FILE")
+@placed
+def release_command(*, file: str, config: Path, database_url: str | None) -> int:
+    """Let a held file go on, at its old place in the order.
+
+    \b
+    Examples:
+      trainguard queue release 12
+    """
+    with opened(config, database_url) as place:
+        found = place.queue.release(file_meant(place.queue, file).id)
+    return _said(found, found.state)
+
+
+@command.command("retry", short_help="Take up again what failed or was quarantined.")
+@click.argument("file", metavar="FILE", required=False)
+@placed
+@click.option("--all-failed", is_flag=True, help="Every file that failed or was quarantined.")
+def retry_command(*, file: str | None, config: Path, database_url: str | None, all_failed: bool) -> int:
+    """Take up again a file that failed or was quarantined: it is checked and trained with a new budget of attempts.
+
+    Where there is nothing to retry it says so, and exits with 0.
+
+    \b
+    Examples:
+      trainguard queue retry 12
+      trainguard queue retry --all-failed
+    """
+    if (file is None) == (not all_failed):
+        raise UsageError("name a FILE, such as `trainguard queue retry 12`, or --all-failed; not both")
+    with opened(config, database_url) as place:
+        if all_failed:
+            chosen: Sequence[QueuedFile] = place.queue.list(states=("failed", "quarantined"))
+        else:
+            chosen = [file_meant(place.queue, file or "")]
+        ready = [each for each in chosen if each.state in ("failed", "quarantined")]
+        if not ready:
+            from trainguard.cli.queue_text import nothing_to_retry
+
+            write(nothing_to_retry(chosen, place.queue.counts()))
+            return EXIT_CLEAN
+        for each in ready:
+            _said(_retried(place.queue, place.settings.home, each), "accepted")
+    return EXIT_CLEAN
+
+
+def _retried(queue: Queue, home: Path, file: QueuedFile) -> QueuedFile:
+    """The file is in the queue again before its folder goes: a kill in between leaves a folder too many."""
+    from trainguard.queue.custody import Custody
+
+    again = queue.retry(file.id)
+    try:
+        Custody(home).restore(again)
+    except OSError as error:
+        click.echo(f"warn: its folder beside the reason stays: {error.strerror or error}", err=True)
+    return again
+
+
+@command.command("cancel", short_help="Give a file up; retry brings it back.")
+@click.argument("file", metavar="FILE")
+@placed
+@click.option("--because", metavar="TEXT", default="cancelled by a person", help="What to remember as the reason.")
+def cancel_command(*, file: str, config: Path, database_url: str | None, because: str) -> int:
+    """Give a file up: it is set aside as failed, and kept. `trainguard queue retry` brings it back.
+
+    \b
+    Examples:
+      trainguard queue cancel 12 --because "superseded by 14"
+    """
+    with opened(config, database_url) as place:
+        found = place.queue.cancel(file_meant(place.queue, file).id, because)
+        if found.state == "failed":
+            _show_aside(place.settings.home, found)
+    return _said(found, "failed", "the daemon stops it and sets it aside then")
+
+
+def _show_aside(home: Path, file: QueuedFile) -> None:
+    from trainguard.queue.custody import Custody
+
+    try:
+        Custody(home).settle(file, "failed")
+    except OSError as error:
+        click.echo(f"warn: it could not be shown in failed/: {error.strerror or error}", err=True)
+
+
+@command.command("move", short_help="Change a file's place or priority.")
+@click.argument("file", metavar="FILE")
+@placed
+@click.option("--first", is_flag=True, help="Before all others.")
+@click.option("--before", metavar="FILE", help="Before this one.")
+@click.option("--priority", type=click.Choice(_PRIORITIES), help="With this priority from now on.")
+def move_command(
+    *,
+    file: str,
+    config: Path,
+    database_url: str | None,
+    first: bool,
+    before: str | None,
+    priority: Priority | None,
+) -> int:
+    """Change the place of a file that waits: first of all, before another one, or by its priority.
+
+    \b
+    Examples:
+      trainguard queue move 12 --first
+      trainguard queue move 12 --before 9
+      trainguard queue move 12 --priority low
+    """
+    if sum((first, before is not None, priority is not None)) != 1:
+        raise UsageError("say where to, by one of --first, --before FILE and --priority high|normal|low")
+    with opened(config, database_url) as place:
+        number = file_meant(place.queue, file).id
+        if priority is not None:
+            found = place.queue.set_priority(number, priority)
+        elif before is not None:
+            found = place.queue.move(number, before=file_meant(place.queue, before).id)
+        else:
+            found = place.queue.move(number, first=True)
+    return _said(found, found.state)
+
+
+@command.command("export", short_help="All files with their history, as JSON Lines.")
+@placed
+@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Only these states. Repeatable.")
+@click.option("--output", "-o", type=PATH, metavar="FILE", help="Write to a file, not to stdout.")
+def export_command(
+    *, config: Path, database_url: str | None, states: tuple[State, ...], output: Path | None
+) -> int:
+    """Write every file with its whole history, a JSON object a line, the oldest file first.
+
+    \b
+    Examples:
+      trainguard queue export -o queue.jsonl
+      trainguard queue export --state failed
+    """
+    from trainguard.cli.queue_text import event_values, file_values, json_text
+    from trainguard.daemon.reporting import all_events
+
+    with opened(config, database_url) as place:
+        files = sorted(place.queue.list(states=states or None), key=lambda each: each.id)
+        history: dict[int, list[object]] = {each.id: [] for each in files}
+        for event in all_events(place.queue):
+            if event.file_id in history:
+                history[event.file_id].append(event_values(event))
+    lines = [json_text({**file_values(each), "history": history[each.id]}) + "\n" for each in files]
+    write("".join(lines), output)
+    return EXIT_CLEAN
+
+
+def _in_order(queue: Queue, states: Sequence[State], limit: int) -> list[QueuedFile]:
+    """In work first, then those that wait in their order, then those for a person, then the newest that are done."""
+    groups: tuple[tuple[tuple[State, ...], bool], ...] = (
+        (("training", "verifying", "checking"), False),
+        (("waiting", "accepted"), False),
+        (("held", "quarantined", "failed"), True),
+        (("done",), True),
+    )
+    files: list[QueuedFile] = []
+    for group, newest_first in groups:
+        wanted = tuple(state for state in group if state in states)
+        if wanted and len(files) < limit:
+            files += queue.list(states=wanted, limit=limit - len(files), newest_first=newest_first)
+    return files
+
+
+def _print_files(files: Sequence[QueuedFile], *, color: Color) -> None:
+    from trainguard.cli.queue_text import files_lines, files_table
+
+    now = time.time()
+    width = text_width(sys.stdout)
+    if width is None:
+        write(files_lines(files, now))
+    elif files:
+        from rich.console import Console
+
+        console = Console(no_color=not use_color(color, sys.stdout), highlight=False, width=width)
+        console.print(files_table(files, now))
+        console.print()
+
+
+def _said(file: QueuedFile, state: str, otherwise: str = "") -> int:
+    """One line about what came of it; where a daemon has to act first, what it will do."""
+    from trainguard.report.run_text import safe
+
+    words = f"is {file.state}" if file.state == state else f"is {file.state}; {otherwise or 'nothing was changed'}"
+    write(f"file {file.id} {safe(file.name)} {words}\n")
+    return EXIT_CLEAN

@@ -1,0 +1,179 @@
+"""The screen of `trainguard status`: what the daemon does, what waits, what was survived."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from trainguard.cli.output import Color, use_color, write
+from trainguard.cli.queue_text import counts_line, event_values, file_values, json_text, short, size_words, when, why
+from trainguard.report.run_text import safe
+from trainguard.report.run_view import duration, figure
+from trainguard.report.text import Style
+
+if TYPE_CHECKING:
+    from trainguard.cli.queue_place import Place
+    from trainguard.daemon.overview import Fault, Overview
+    from trainguard.queue.records import Event, QueuedFile
+
+_BOLD, _DIM = "\x1b[1m", "\x1b[2m"
+_RED, _YELLOW, _GREEN, _CYAN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;32m", "\x1b[1;36m"
+# Nothing heard of a run for so long is worth a colour; whether it hangs is told by the daemon, from the run's own pace.
+_QUIET_SECONDS = 60.0
+_WIDE = 100
+
+
+def status_text(seen: Overview, *, color: bool = False, width: int | None = None) -> str:
+    """The screen, a line a thing."""
+    style = Style(color)
+    room = (width or _WIDE) - 14
+    lines = [_head("daemon", _daemon(seen, style), style)]
+    if seen.paused is not None:
+        lines.append(_head("paused", style(_YELLOW, short(seen.paused, room)), style))
+    lines += [_head("now" if not place else "", each, style) for place, each in enumerate(_now(seen, style, room))]
+    lines.append(_head("queue", counts_line(seen.counts, None), style))
+    lines += _block("next", [_waiting(each, seen.at, room) for each in seen.next], style)
+    lines += _block("for you", [_asking(each, room, style) for each in seen.asking], style)
+    lines += _block("faults", [_fault(each, seen.at, room, style) for each in seen.faults], style)
+    lines += _block("findings", [_finding(each, seen.at, room) for each in seen.findings], style)
+    free = size_words(seen.disk_free_bytes) if seen.disk_free_bytes is not None else "cannot be told"
+    lines.append(_head("disk free", f"{free} in {safe(seen.output_dir)}", style))
+    return "\n".join(lines) + "\n"
+
+
+def status_json(seen: Overview) -> str:
+    """The same for programs."""
+    import msgspec
+
+    shown: dict[str, Any] = {
+        "time": seen.at,
+        "output_dir": seen.output_dir,
+        "daemon_alive": bool(seen.workers),
+        "workers": msgspec.to_builtins(seen.workers),
+        "gone": msgspec.to_builtins(seen.gone),
+        "paused": seen.paused,
+        "current": [file_values(each) for each in seen.current],
+        "progress": {**asdict(seen.progress), "own_steps": seen.made, "seconds_left": seen.left_seconds},
+        "counts": dict(seen.counts),
+        "next": [file_values(each) for each in seen.next],
+        "for_a_person": [file_values(each) for each in seen.asking],
+        "faults": [asdict(each) for each in seen.faults],
+        "findings": [event_values(each) for each in seen.findings],
+        "disk_free_bytes": seen.disk_free_bytes,
+    }
+    return json_text(shown) + "\n"
+
+
+def watch_screen(place: Place, *, every_seconds: float, color: Color) -> None:
+    """Draws the screen again and again; Ctrl-C ends it. Where there is no terminal, one screen after the other."""
+    from trainguard.daemon.overview import overview
+
+    colored = use_color(color, sys.stdout)
+    if not sys.stdout.isatty():
+        while True:
+            write(status_text(overview(place.queue, place.settings.output_dir, time.time())) + "\n")
+            time.sleep(every_seconds)
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(no_color=not colored, highlight=False)
+
+    def drawn() -> Text:
+        seen = overview(place.queue, place.settings.output_dir, time.time())
+        text = Text.from_ansi(status_text(seen, color=colored, width=console.width))
+        text.append(f"\n{when(seen.at)}, every {every_seconds:g} s; Ctrl-C ends this, not the daemon", style="dim")
+        return text
+
+    try:
+        with Live(drawn(), console=console, auto_refresh=False, screen=True) as live:
+            while True:
+                time.sleep(every_seconds)
+                live.update(drawn(), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def _daemon(seen: Overview, style: Style) -> str:
+    if not seen.workers:
+        if seen.gone is None:
+            return f"{style(_YELLOW, 'not running')}; `trainguard daemon start` starts it"
+        ago = duration(max(seen.at - seen.gone.seen, 0.0))
+        who = f"pid {seen.gone.pid} on {safe(seen.gone.host)}"
+        return f"{style(_RED, 'not running')}: {who} was last seen {ago} ago; `trainguard daemon start` starts it again"
+    words = []
+    for each in seen.workers:
+        up = duration(max(seen.at - each.started, 0.0))
+        words.append(f"{style(_GREEN, 'running')}, pid {each.pid} on {safe(each.host)} for {up}: {short(each.doing, 60)}")
+    return "; ".join(words)
+
+
+def _now(seen: Overview, style: Style, room: int) -> list[str]:
+    if not seen.current:
+        return ["nothing is in work"]
+    lines = []
+    for file in seen.current:
+        lines.append(f"{style(_CYAN, file.state)} {file.id} {short(file.name, room - 30)}, attempt {max(file.attempts, 1)}")
+        if file.state == "checking":
+            continue
+        run = seen.progress
+        words = [run.phase or "starting"]
+        if seen.made is not None:
+            share = f" ({seen.made / file.planned_steps:.0%})" if file.planned_steps else ""
+            words.append(f"step {seen.made:,}" + (f" of {file.planned_steps:,}" if file.planned_steps else "") + share)
+        if run.step is not None and run.step != seen.made:
+            words.append(f"global {run.step:,}")
+        if run.loss is not None:
+            words.append(f"loss {figure(run.loss)}")
+        if run.seconds_per_step is not None:
+            words.append(f"{run.seconds_per_step:.3g} s/step")
+        if seen.left_seconds is not None:
+            words.append(f"{duration(seen.left_seconds)} left")
+        lines.append(", ".join(words))
+        if run.beat_age_seconds is not None:
+            heard = f"last heard of {duration(run.beat_age_seconds)} ago"
+            lines.append(style(_YELLOW, heard) if run.beat_age_seconds > _QUIET_SECONDS else style(_DIM, heard))
+    return lines
+
+
+def _waiting(file: QueuedFile, now: float, room: int) -> str:
+    reason = why(file, now)
+    words = f"{file.id} {short(file.name, 60)} ({file.priority}, {duration(max(now - file.accepted_at, 0.0))})"
+    return short(f"{words}: {reason}" if reason else words, room)
+
+
+def _asking(file: QueuedFile, room: int, style: Style) -> str:
+    do = "release" if file.state == "held" else "retry"
+    state = style(_YELLOW if file.state == "held" else _RED, file.state)
+    hint = f"trainguard queue {do} {file.id}"
+    left = max(room - len(hint) - len(file.state) - 12, 30)
+    return f"{state} {file.id} {short(f'{file.name}: {file.cause}' if file.cause else file.name, left)} [{hint}]"
+
+
+def _fault(fault: Fault, now: float, room: int, style: Style) -> str:
+    ago = duration(max(now - fault.time, 0.0))
+    back = f", back after {duration(fault.seconds)}" if fault.seconds is not None else ""
+    lost = f", {fault.lost_steps} steps again" if fault.lost_steps else ""
+    head = f"{fault.code or ''} {fault.kind}".strip()
+    act = f" -> {fault.act}" if fault.act else ""
+    text = f"file {fault.file_id} {ago} ago: {head}{act}{back}{lost}"
+    return f"{safe(text)}{style(_DIM, short(f': {fault.why}', max(room - len(text), 20))) if fault.why else ''}"
+
+
+def _finding(event: Event, now: float, room: int) -> str:
+    found = event.data.get("finding")
+    values: Mapping[str, Any] = found if isinstance(found, Mapping) else event.data
+    ago = duration(max(now - event.time, 0.0))
+    head = " ".join(str(values[key]) for key in ("severity", "code") if values.get(key))
+    return short(f"{ago} ago: {head}: {values.get('message', event.cause or '')}", room)
+
+
+def _block(name: str, lines: Sequence[str], style: Style) -> list[str]:
+    return [_head(name if not place else "", line, style) for place, line in enumerate(lines)]
+
+
+def _head(name: str, words: str, style: Style) -> str:
+    return f"{style(_BOLD, name.ljust(11))} {words}" if name else f"{'':<11} {words}"

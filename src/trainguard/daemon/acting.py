@@ -1,0 +1,134 @@
+"""From a decision to the queue: each is one fenced transaction, and what is remembered for the next attempt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from trainguard.daemon.clock import Moment
+from trainguard.queue.records import Lease, QueuedFile, State
+from trainguard.queue.store import Queue
+from trainguard.recovery.records import Attempt, Decision, Failure, History
+
+RECOVERY, FAULT, BEFORE, ADOPTED = "recovery", "fault", "before_step", "adopted"
+# Of a file that is tried for weeks (a network that is away) the oldest attempts are forgotten here; events keep all.
+_MOST_ATTEMPTS = 100
+# What a pause waits for, as the queue's text says it: these end by themselves.
+WAITS = ("disk", "mount", "gpu", "network")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """An attempt that has come to its end: steps are global, `seconds` those of the child."""
+
+    number: int
+    started: float
+    seconds: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    first_step: int | None = None
+    last_step: int | None = None
+    verified_step: int | None = None
+    changes: Mapping[str, Any]
+
+
+def history_of(file: QueuedFile) -> History:
+    """What the recovery remembers of a file; an empty one where that cannot be read."""
+    try:
+        return msgspec.convert(file.memory.get(RECOVERY, {}), type=History)
+    except msgspec.ValidationError:
+        return History()
+
+
+def remembered(history: History, ended: Ended, failure: Failure | None, decision: Decision | None) -> History:
+    """The history with one attempt more, and with what was decided to be changed. What was no failure is no attempt."""
+    attempts, changes, skipped = history.attempts, dict(history.changes), history.skipped
+    if failure is not None and failure.kind != "stopped":
+        attempt = Attempt(
+            number=ended.number,
+            started=ended.started,
+            ended=time.time(),
+            first_step=ended.first_step,
+            last_step=ended.last_step,
+            verified_step=ended.verified_step,
+            failure=failure,
+            act=decision.act if decision is not None else None,
+            changes=dict(ended.changes),
+        )
+        attempts = (*attempts, attempt)[-_MOST_ATTEMPTS:]
+    if decision is not None:
+        changes |= decision.changes
+        skipped = (*skipped, decision.skip) if decision.skip is not None else skipped
+    return History(attempts=attempts, changes=changes, skipped=skipped)
+
+
+def end_event(ended: Ended, failure: Failure | None, decision: Decision | None) -> dict[str, Any]:
+    """The data of the event "attempt-end"."""
+    steps = None
+    if ended.first_step is not None and ended.last_step is not None:
+        steps = max(0, ended.last_step - ended.first_step)
+    return {
+        "exit_code": ended.exit_code,
+        "signal": ended.signal,
+        "seconds": ended.seconds,
+        "steps": steps,
+        "last_step": ended.last_step,
+        "verified_step": ended.verified_step,
+        "failure": msgspec.to_builtins(failure) if failure is not None else None,
+        "decision": msgspec.to_builtins(decision) if decision is not None else None,
+    }
+
+
+def act(queue: Queue, lease: Lease, ended: Ended, failure: Failure, decision: Decision) -> QueuedFile:
+    """Does what was decided with the file; how it stands now. Raises LostLeaseError."""
+    history = remembered(history_of(lease.file), ended, failure, decision)
+    memory = {**lease.file.memory, RECOVERY: msgspec.to_builtins(history)}
+    if decision.before_step is not None:
+        memory[BEFORE] = decision.before_step
+    if failure.kind != "stopped" and FAULT not in memory:
+        # The first of several: from it on the file has made no new step.
+        memory[FAULT] = {**Moment.now().plain(), "step": ended.last_step, "kind": failure.kind, "code": failure.code}
+    queue.event(
+        "attempt-end",
+        file_id=lease.file.id,
+        attempt=ended.number,
+        cause=failure.why,
+        **end_event(ended, failure, decision),
+    )
+    state, delay = _state_of(decision), decision.delay_seconds
+    if decision.act == "pause":
+        # Before the file goes back: between the two nothing may take it up again.
+        queue.pause(pause_words(failure, decision))
+    fields: dict[str, Any] = {"memory": memory}
+    if state == "waiting" and delay:
+        fields["delay_seconds"] = delay
+    return queue.move_to(lease, state, cause=cause_words(failure, decision), **fields)
+
+
+def _state_of(decision: Decision) -> State:
+    match decision.act:
+        case "fail":
+            return "failed"
+        case "quarantine":
+            return "quarantined"
+        case "hold":
+            return "held"
+        case _:
+            return "waiting"
+
+
+def cause_words(failure: Failure, decision: Decision) -> str:
+    """Why a file is where it is, for people."""
+    code = f"{failure.code} " if failure.code else ""
+    advice = f" {decision.advice}" if decision.advice else ""
+    return f"{code}{failure.why}; {decision.why}{advice}"
+
+
+def pause_words(failure: Failure, decision: Decision) -> str:
+    """What the queue waits for. A pause that ends by itself begins with the thing that it waits for."""
+    words = cause_words(failure, decision)
+    return f"{decision.wait_for}: {words}" if decision.wait_for is not None else words

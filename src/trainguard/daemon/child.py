@@ -1,0 +1,414 @@
+"""One attempt from the daemon's side: begun, looked at, stopped, and whatever becomes of the daemon, ended whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trainguard.daemon.cgroup_events import oom_kills
+from trainguard.daemon.nanny import CANNOT_EXECUTE, OUTPUT, PROCESS, RESULT
+from trainguard.daemon.processes import (
+    DAEMON_MARK,
+    MARK,
+    STOPPED,
+    Identity,
+    Process,
+    ancestors,
+    become_subreaper,
+    boot_id,
+    descendants,
+    end_all,
+    identity,
+    is_alive,
+    marks,
+    namespace_id,
+    process,
+    processes,
+)
+
+# Between two cores that are busy a start takes tenths of a second; what takes this long does not come.
+_START_SECONDS = 30.0
+# The nanny gives what it has told to die 15 s; after these it is taken to be stuck itself.
+_STUCK_SECONDS = 25.0
+_SWEEP_SECONDS = 10.0
+_PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
+_NANNY = "import sys; sys.path.insert(0, sys.argv[1]); from trainguard.daemon.nanny import main; main()"
+
+
+class Leftover(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that was left behind by an attempt. `folder` is the attempt's, where it carries its mark."""
+
+    pid: int
+    name: str
+    folder: str | None = None
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended: `exit_code` or `signal`, as waitpid gives them.
+
+    `asked` says who ended it: "stop" and "kill" are orders of this daemon, "daemon-gone" the nanny's own when the
+    daemon had died, "lost" that the nanny was killed and the rest with it. `reason` is why no command could be executed.
+    `oom_kills` counts the kernel's kills for memory in this control group meanwhile, None where it is not told.
+    `killed` was left of the tree after its end and had to be killed, `left` would not die. `pids` are those reaped.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    seconds: float | None = None
+    peak_rss_bytes: int | None = None
+    oom_kills: int | None = None
+    asked: str | None = None
+    reason: str | None = None
+    killed: tuple[Leftover, ...] = ()
+    left: tuple[Leftover, ...] = ()
+    pids: tuple[int, ...] = ()
+    rebooted: bool = False
+
+
+class Child:
+    """An attempt that goes on. `pid` is the command's own process, None where none could be started.
+
+    Not for several threads at once, but any thread may start it. Who forgets a Child ends its tree.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pid: int | None = None
+        self._nanny: subprocess.Popen[bytes] | None = None
+        self._ended: Ended | None = None
+        self._said = b""
+        self._began = time.monotonic()
+        self._stuck_at: float | None = None
+        self._asked: str | None = None
+        self._oom_kills = oom_kills()
+        self._looked = self._began
+
+    @classmethod
+    def start(
+        cls,
+        command: list[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        working_directory: Path | None = None,
+    ) -> Child:
+        """Runs `command` under a nanny. Never raises: what cannot be started has ended, with 126 or 127."""
+        # What a killed nanny leaves behind becomes this process's to reap.
+        become_subreaper()
+        child = cls(folder.absolute())
+        try:
+            child._spawn(command, os.environ if environment is None else environment, working_directory)
+        except (OSError, ValueError, IndexError) as error:
+            child._close()
+            words = getattr(error, "strerror", None) or str(error)
+            child._ended = Ended(exit_code=CANNOT_EXECUTE, reason=f"no process could be started: {words}", seconds=0.0)
+        return child
+
+    def _spawn(self, command: list[str], environment: Mapping[str, str], working_directory: Path | None) -> None:
+        if not command or any("\0" in part for part in command):
+            raise ValueError("a command is a list of texts without NUL characters")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mine = identity(os.getpid())
+        marked = {MARK: os.path.realpath(self.folder), DAEMON_MARK: mine.text() if mine is not None else ""}
+        spec = {
+            "command": [os.fspath(part) for part in command],
+            "environment": {**environment, **marked},
+            "working_directory": str(working_directory) if working_directory is not None else os.getcwd(),
+            "folder": str(self.folder),
+            "daemon": marked[DAEMON_MARK],
+        }
+        with (self.folder / OUTPUT).open("ab") as log:
+            self._nanny = subprocess.Popen(
+                [sys.executable or "python3", "-I", "-S", "-X", "utf8", "-c", _NANNY, _PACKAGE_ROOT],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd="/",
+                env={**os.environ, **marked},
+                start_new_session=True,
+                bufsize=0,
+            )
+        assert self._nanny.stdout is not None
+        os.set_blocking(self._nanny.stdout.fileno(), False)
+        self._order(json.dumps(spec).encode() + b"\n")
+        until = time.monotonic() + _START_SECONDS
+        while self.pid is None and (left := until - time.monotonic()) > 0:
+            ready = select.select([self._nanny.stdout], [], [], left)[0]
+            if not ready or not self._read():
+                break
+            self.pid = next((line["pid"] for line in self._lines() if "pid" in line), None)
+            if self._lines()[-1:] and "exit_code" in self._lines()[-1]:
+                break
+
+    # What may be asked of it.
+
+    def poll(self) -> Ended | None:
+        """How it ended, None while it goes on. Never blocks for long, unless the nanny itself was killed."""
+        if self._ended is not None or self._nanny is None:
+            return self._ended
+        self._read()
+        if self._nanny.poll() is None:
+            self._mind_the_nanny()
+            return None
+        while self._read():
+            pass
+        said = next((line for line in self._lines() if "exit_code" in line), None)
+        self._ended = self._told(said) if said is not None else self._lost()
+        self._close()
+        return self._ended
+
+    def wait(self, timeout_seconds: float | None = None) -> Ended | None:
+        """As poll, but waits for the end, for `timeout_seconds` at most."""
+        until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while (ended := self.poll()) is None and (until is None or time.monotonic() < until):
+            left = 1.0 if until is None else min(max(until - time.monotonic(), 0.0), 1.0)
+            assert self._nanny is not None
+            assert self._nanny.stdout is not None
+            # The pipe's end is the nanny's end: no need to ask again and again.
+            select.select([self._nanny.stdout], [], [], left)
+            with suppress(subprocess.TimeoutExpired):
+                self._nanny.wait(0.002)
+        return ended
+
+    def stop(self, deadline_seconds: float) -> None:
+        """SIGTERM to the command; at the deadline SIGKILL to the whole tree. Returns at once: poll for the end."""
+        self._asked = self._asked or "stop"
+        self._order(f"stop {max(deadline_seconds, 0.0):.3f}\n".encode())
+        self._expect(deadline_seconds)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole tree. Returns at once."""
+        self._asked = "kill"
+        self._order(b"kill\n")
+        self._expect(0.0)
+
+    def signal(self, number: int) -> None:
+        """A signal for the command itself, where it still goes on."""
+        self._order(f"signal {number:d}\n".encode())
+
+    def tree(self) -> list[Process]:
+        """The command and all that it started, zombies left out; [] once it has ended."""
+        if self._nanny is None or self._ended is not None:
+            return []
+        return [each for each in descendants([self._nanny.pid]) if not each.is_dead]
+
+    # How it is done.
+
+    def _order(self, line: bytes) -> None:
+        if self._nanny is None or self._nanny.stdin is None or self._ended is not None:
+            return
+        with suppress(OSError, ValueError):  # it has ended meanwhile
+            view = memoryview(line)
+            while view:
+                view = view[os.write(self._nanny.stdin.fileno(), view) :]
+
+    def _expect(self, seconds: float) -> None:
+        at = time.monotonic() + max(seconds, 0.0) + _STUCK_SECONDS
+        self._stuck_at = at if self._stuck_at is None else min(at, self._stuck_at)
+
+    def _mind_the_nanny(self) -> None:
+        """A nanny that somebody has stopped goes on; one that does not obey is killed, and the sweep does its work."""
+        assert self._nanny is not None
+        now = time.monotonic()
+        if self._stuck_at is not None and now > self._stuck_at:
+            self._nanny.kill()
+            return
+        if now - self._looked < 1.0:
+            return
+        self._looked = now
+        found = process(self._nanny.pid)
+        if found is not None and found.state in STOPPED:
+            self._nanny.send_signal(signal.SIGCONT)
+
+    def _read(self) -> bool:
+        """Takes in what the nanny said; whether there may be more."""
+        assert self._nanny is not None
+        assert self._nanny.stdout is not None
+        try:
+            chunk = os.read(self._nanny.stdout.fileno(), 1 << 16)
+        except (BlockingIOError, ValueError, OSError):
+            return False
+        self._said += chunk
+        return bool(chunk)
+
+    def _lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
+
+    def _told(self, said: Mapping[str, Any]) -> Ended:
+        return _ended(said, oom_kills=self._oom_delta(), asked=said.get("asked") or None)
+
+    def _lost(self) -> Ended:
+        """The nanny was killed. The kernel has killed the command with it; the rest is done here."""
+        killed, left = _sweep(self._remaining)
+        self._reap(killed)
+        return Ended(
+            signal=signal.SIGKILL,
+            seconds=round(time.monotonic() - self._began, 3),
+            oom_kills=self._oom_delta(),
+            asked=self._asked or "lost",
+            reason="the process that supervised it was killed",
+            killed=_left_behind(killed),
+            left=_left_behind(left),
+        )
+
+    def _remaining(self) -> list[Process]:
+        assert self._nanny is not None
+        mark = os.path.realpath(self.folder)
+        own = set(ancestors(os.getpid()))
+        every = processes()
+        # Those in the nanny's session or with the attempt's mark, and what they started.
+        roots = [
+            each
+            for each in every
+            if each.pid not in own and (each.session == self._nanny.pid or marks(each.pid).get(MARK) == mark)
+        ]
+        return _with_descendants(roots, every)
+
+    def _reap(self, killed: Iterable[Process]) -> None:
+        """Zombies of a killed nanny are this process's children. Each is waited for by its number: the others belong
+        to whoever started them."""
+        assert self._nanny is not None
+        numbers = {each.pid for each in killed}
+        if self.pid is not None:
+            numbers.add(self.pid)
+        mine = os.getpid()
+        numbers |= {each.pid for each in processes() if each.parent == mine and each.session == self._nanny.pid}
+        for number in numbers - {self._nanny.pid}:
+            with suppress(OSError):
+                os.waitpid(number, os.WNOHANG)
+
+    def _oom_delta(self) -> int | None:
+        now = oom_kills()
+        return max(now - self._oom_kills, 0) if now is not None and self._oom_kills is not None else None
+
+    def _close(self) -> None:
+        if self._nanny is None:
+            return
+        for pipe in (self._nanny.stdin, self._nanny.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+
+def read_result(folder: Path) -> Ended | None:
+    """How an attempt ended that an earlier daemon began, as its nanny wrote it down; None where it did not.
+
+    Where the machine has been started anew since, it ended with that: `rebooted`.
+    """
+    said = _json(folder / RESULT)
+    if said is not None:
+        with suppress(msgspec.ValidationError, TypeError, ValueError):
+            return _ended(said, oom_kills=None, asked=said.get("asked") or None)
+    began = _json(folder / PROCESS)
+    now = boot_id()
+    if began is not None and now and isinstance(began.get("boot"), str) and began["boot"] not in ("", now):
+        return Ended(asked="reboot", reason="the machine was started anew while it ran", rebooted=True)
+    return None
+
+
+def leftovers(home: Path, folders: Iterable[Path] = ()) -> list[Leftover]:
+    """Processes of attempts under `home` whose daemon is dead. `folders` are attempts that may have been running: their
+    commands are found even where they have wiped the marks from their environment."""
+    return [
+        Leftover(pid=each.pid, name=each.name, folder=marks(each.pid).get(MARK)) for each in _left_of(home, folders)
+    ]
+
+
+def end_leftovers(home: Path, folders: Iterable[Path] = ()) -> list[Leftover]:
+    """Kills what an earlier daemon left behind, and waits until it is gone. Those that were killed.
+
+    Raises TimeoutError for a process that does not die: whoever started another run now would have two.
+    """
+    folders = list(folders)
+    killed, left = _sweep(lambda: _left_of(home, folders))
+    if left:
+        names = ", ".join(f"{each.pid} ({each.name})" for each in left)
+        raise TimeoutError(
+            f"of an earlier run these processes do not end, though they were killed: {names}; they wait in the kernel "
+            "for a device (a GPU, a network mount), so free that or restart the machine"
+        )
+    return list(_left_behind(killed))
+
+
+def _left_of(home: Path, folders: Iterable[Path]) -> list[Process]:
+    inside = os.path.join(os.path.realpath(home), "")
+    own = set(ancestors(os.getpid()))
+    every = {each.pid: each for each in processes() if not each.is_dead}
+    boot, namespace = boot_id(), namespace_id()
+    roots = []
+    for each in every.values():
+        found = marks(each.pid)
+        if each.pid in own or not os.path.join(found.get(MARK, ""), "").startswith(inside):
+            continue
+        daemon = Identity.parse(found.get(DAEMON_MARK, ""))
+        # Of a daemon in another container nothing can be said: it may be alive.
+        if daemon is not None and daemon[2:] == (boot, namespace) and not is_alive(daemon):
+            roots.append(each)
+    for folder in folders:
+        roots += _recorded(folder, every, own)
+    return _with_descendants(roots, every.values())
+
+
+def _recorded(folder: Path, every: Mapping[int, Process], own: set[int]) -> Iterator[Process]:
+    """What `process.json` of an attempt names and still lives, where its daemon does not."""
+    said = _json(folder / PROCESS) or {}
+    daemon = Identity.parse(str(said.get("daemon") or ""))
+    if daemon is None or is_alive(daemon):
+        return
+    for name in ("nanny", "command"):
+        whom = Identity.parse(str(said.get(name) or ""))
+        if whom is not None and whom.pid in every and whom.pid not in own and is_alive(whom):
+            yield every[whom.pid]
+
+
+def _with_descendants(roots: Iterable[Process], every: Iterable[Process]) -> list[Process]:
+    found = {each.pid: each for each in roots}
+    for each in descendants(list(found), every):
+        found.setdefault(each.pid, each)
+    return list(found.values())
+
+
+def _sweep(look: Any) -> tuple[list[Process], list[Process]]:
+    def looks() -> Iterator[list[Process]]:
+        while True:
+            yield look()
+
+    return end_all(looks(), deadline_seconds=_SWEEP_SECONDS)
+
+
+def _left_behind(found: Iterable[Process]) -> tuple[Leftover, ...]:
+    return tuple(Leftover(pid=each.pid, name=each.name) for each in found)
+
+
+def _ended(said: Mapping[str, Any], *, oom_kills: int | None, asked: str | None) -> Ended:
+    return Ended(
+        exit_code=said["exit_code"],
+        signal=said["signal"],
+        seconds=said.get("seconds"),
+        peak_rss_bytes=said.get("peak_rss_bytes"),
+        oom_kills=oom_kills,
+        asked=asked,
+        reason=said.get("reason"),
+        killed=tuple(Leftover(pid=pid, name=name) for pid, name in said.get("killed", ())),
+        left=tuple(Leftover(pid=pid, name=name) for pid, name in said.get("left", ())),
+        pids=tuple(said.get("pids", ())),
+    )
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

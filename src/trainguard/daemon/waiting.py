@@ -1,0 +1,84 @@
+"""What a paused queue waits for, asked again and again, never where an answer could hold up the loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from trainguard.daemon.acting import WAITS
+from trainguard.daemon.background import Background
+from trainguard.daemon.clock import Every
+from trainguard.facts.machine.folder import read_folder
+from trainguard.daemon.settings import Settings
+
+# A person who frees a disk or mounts a server again should not have to wait for long; asking costs one small process.
+_PROBE_SECONDS = 15.0
+# Nothing can be asked about the network in general, nor about a GPU without taking it: the next attempt is the question.
+_TRY_SECONDS = 60.0
+_DEADLINE_SECONDS = 10.0
+# A checkpoint that failed for want of room needs as much as the last one, and the file system a little for itself.
+_LEAST_FREE_BYTES = 1 << 30
+_LEAST_FREE_INODES = 1_000
+
+
+class Waits:
+    """A pause that ends by itself: `ended` says why it may end now."""
+
+    def __init__(self, settings: Settings, *, probe_seconds: float = _PROBE_SECONDS) -> None:
+        self._settings = settings
+        self._every = Every(probe_seconds)
+        self._asking: Background[str | None] | None = None
+        self._paused: str | None = None
+        self._since = time.monotonic()
+        self.needed_bytes: int | None = None
+
+    def ended(self, paused: str) -> str | None:
+        """Why the pause of these words may end, None as long as it may not. Never waits."""
+        if paused != self._paused:
+            self._paused, self._since, self._asking = paused, time.monotonic(), None
+            self._every.later(min(self._every.seconds, 1.0))
+        kind = waits_for(paused)
+        if kind is None:
+            return None
+        if self._asking is not None:
+            if not self._asking.done:
+                return None
+            job, self._asking = self._asking, None
+            return job.result()
+        if not self._every.due():
+            return None
+        probe = self._probe(kind)
+        if probe is None:
+            passed = time.monotonic() - self._since
+            return f"{passed:.0f} s have passed, the next attempt will show" if passed >= _TRY_SECONDS else None
+        self._asking = Background(probe, f"probe-{kind}")
+        return None
+
+    def _probe(self, kind: str) -> Callable[[], str | None] | None:
+        match kind:
+            case "disk":
+                return self._disk
+            case "mount":
+                return self._mount
+            case _:
+                return None
+
+    def _disk(self) -> str | None:
+        facts = read_folder(self._settings.output_dir, deadline_seconds=_DEADLINE_SECONDS)
+        free, inodes = facts.free_bytes, facts.free_inodes
+        needed = max(self.needed_bytes or 0, 0) or _LEAST_FREE_BYTES
+        if free is None or free < needed or (inodes is not None and inodes < _LEAST_FREE_INODES):
+            return None
+        return f"{free / 1e9:.1f} GB are free now"
+
+    def _mount(self) -> str | None:
+        facts = read_folder(self._settings.output_dir, deadline_seconds=_DEADLINE_SECONDS)
+        if facts.write is None or facts.write.ok is not True:
+            return None
+        return f"{self._settings.output_dir} answers and can be written"
+
+
+def waits_for(paused: str) -> str | None:
+    """What the words of a pause wait for; None for a pause that a person ends."""
+    kind, colon, _ = paused.partition(": ")
+    return kind if colon and kind in WAITS else None

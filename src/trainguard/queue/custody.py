@@ -1,0 +1,155 @@
+"""Custody of accepted files: content-addressed, read-only, and never without a row of the queue for long.
+
+`files/<sha256>/<safe name>` holds the content, the hidden sidecars beside it what the queue knows. How a file comes here
+is told in `intake`; nothing here is deleted but by `retention`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainguard.durable import make_folder, sync_folder
+from trainguard.queue import intake, settled
+from trainguard.queue.intake import Batch, Entry, Identity, OnProgress, Wanted, nothing
+from trainguard.queue.names import safe_name, shown, text_of
+from trainguard.queue.records import Priority, QueuedFile, State
+from trainguard.queue.sidecars import FILES, write_sidecar
+
+# What os.link says where a file system has no hard links, or one more is not allowed (link(2)).
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A content in custody: its hash, its size in bytes, where it lies, and whose it is."""
+
+    sha256: str
+    size: int
+    path: Path
+    name: str
+    origin: str
+    priority: Priority = "normal"
+
+
+class Custody:
+    """The files under `home`, the queue's folder. Methods raise OSError where the disk refuses; nothing is lost then."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def path_of(self, sha256: str, name: str) -> Path:
+        """Where the content of a row lies, or would lie."""
+        return self.home / FILES / sha256 / safe_name(name)
+
+    def find(self, file: QueuedFile) -> Path | None:
+        """Where the content of a row lies: under its own name, or under that of another row with the same content."""
+        path = self.path_of(file.sha256, file.name)
+        if path.is_file():
+            return path
+        try:
+            others = sorted(each for each in os.listdir(path.parent) if not each.startswith("."))
+        except OSError:
+            return None
+        return next((path.parent / each for each in others if (path.parent / each).is_file()), None)
+
+    def take_in(self, path: Path, *, remove: bool = True, priority: Priority = "normal") -> Kept:
+        """Takes one file into custody, without a row: that is `accepting`'s. For callers that have their own queue.
+
+        Raises intake.ChangedError where it is gone or still written, OSError where it cannot be read or kept.
+        """
+        found = Identity.of(os.lstat(path))
+        origin = f"take:{secrets.token_hex(8)}/{text_of(path.name)}"
+        batch = intake.begin(
+            self.home, [Wanted(path=path, identity=found, origin=origin, priority=priority, remove=remove)]
+        )
+        (entry,) = batch.entries
+        try:
+            intake.fetch(batch, entry)
+            kept = self.keep(batch, entry)
+            self.sync(kept)
+            if remove:
+                intake.release(batch, entry)
+            self.done(batch, entry)
+            return kept
+        finally:
+            batch.finish()
+
+    def keep(self, batch: Batch, entry: Entry, *, tick: OnProgress = nothing) -> Kept:
+        """Hashes a fetched file and puts it to its place; it stays in the batch too, until `done`."""
+        source = batch.place_of(entry)
+        sha256, size = intake.hash_file(source, tick=tick)
+        path = self.path_of(sha256, entry.name)
+        make_folder(self.home / FILES)
+        path.parent.mkdir(exist_ok=True)
+        try:
+            os.link(source, path, follow_symlinks=False)
+        except FileExistsError:
+            # The same content under the same name. What lies there may be damaged; the new one is right by its hash.
+            if self._damaged(path, sha256, size, tick=tick):
+                os.replace(source, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            os.replace(source, path)
+        return Kept(sha256=sha256, size=size, path=path, name=entry.name, origin=entry.origin, priority=entry.priority)
+
+    def sync(self, kept: Kept) -> None:
+        """Makes the names of a content survive a power cut, its sidecars too."""
+        sync_folder(kept.path.parent)
+        sync_folder(kept.path.parent.parent)
+
+    def done(self, batch: Batch, entry: Entry) -> None:
+        """The content has its row and sidecar: the batch's own name for it goes."""
+        batch.place_of(entry).unlink(missing_ok=True)
+
+    def verify(self, file: QueuedFile, *, tick: OnProgress = nothing) -> str | None:
+        """Reads the whole content of a row; None where it is what was accepted, else what is wrong. Never raises."""
+        path = self.find(file)
+        name = shown(file.name)
+        if path is None:
+            where = self.home / FILES / file.sha256
+            return (
+                f"{name} is not in custody any more: somebody removed it from {where}; put the file into the inbox again"
+            )
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                digest, size = intake.hash_open(descriptor, tick=tick)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            return f"{name} cannot be read in custody: {path}: {error.strerror or error}; look at the disk and retry it"
+        if digest == file.sha256:
+            return None
+        return (
+            f"{name} was changed in custody: it has {size:,} bytes and sha256 {digest[:12]}…, accepted were {file.bytes:,} "
+            f"and {file.sha256[:12]}…; put the right file into the inbox again and write to no file under {self.home}"
+        )
+
+    def settle(self, file: QueuedFile, to: State | None = None, **told: object) -> Path:
+        """Shows a file where people look: `done/`, `failed/` or `quarantined/`, with REASON.md. See `settled.settle`."""
+        return settled.settle(self.home, file, to, content=self.find(file), **told)  # type: ignore[arg-type]
+
+    def restore(self, file: QueuedFile) -> Path | None:
+        """A retry: its folder under failed/ or quarantined/ goes, the content stays in custody. Where it lies, or None."""
+        content = self.find(file)
+        if content is None:
+            content = settled.bring_back(self.home, file, self.path_of(file.sha256, file.name))
+        if content is not None:
+            settled.remove(self.home, file)
+            write_sidecar(self.home, file)
+        return content
+
+    def _damaged(self, path: Path, sha256: str, size: int, *, tick: OnProgress) -> bool:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return True
+        try:
+            return os.fstat(descriptor).st_size != size or intake.hash_open(descriptor, tick=tick)[0] != sha256
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,179 @@
+"""What the output of a process that ended says: the exceptions that ended it, or its last lines.
+
+A traceback counts where the process ended with it. One that was logged and survived is told by what comes after it: a
+loss, or a progress bar that went on. Launchers put prefixes before the lines, which are taken off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+_MOST_LINES = 4_000
+_MOST_LENGTH = 4_000  # characters of a line: a row of training data may be printed as one
+_CONTINUED = 8  # lines of an exception's message after the first
+
+# torchrun's and torch's own (torch 2.13, torch/distributed/distributed_c10d.py, `_set_pg_...` excepthook: "[rank0]: "),
+# elastic's (distributed/elastic/multiprocessing/tail_log.py: "[trainer0]:"), ray's "(pid=12) ", and the bars of an
+# exception group (CPython 3.11, Lib/traceback.py).
+_PREFIX = re.compile(r"^(?:\[(?:rank|default|trainer|worker)\d+\]:\s?|\((?:\w+ )?pid=\d+[^)]*\)\s|\s*[|+]\s(?=\s|[A-Z]|-))+")
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_BEGIN = re.compile(r"^\s*(?:Original |Exception Group )?Traceback \(most recent call last\):\s*$")
+_FRAME = re.compile(r'^\s+File "(.*?)", line (\d+)(?:, in (.+))?$')
+_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?::(?:\s.*)?)?$")
+_CAUSE = "The above exception was the direct cause of the following exception:"
+_CONTEXT = "During handling of the above exception, another exception occurred:"
+_LOSS = re.compile(r"""^\{?["']?(?:loss|train_loss|eval_loss)["']?\s*[:=]|^\{'loss':|"event":\s*"(?:progress|metrics)\"""")
+_BAR = re.compile(r"\d+%\|.*\|\s*(\d+)/(\d+) \[")
+# A row of training data that was printed: what it says is no message.
+_ROW = re.compile(r"""["'](?:content|role|text|prompt|completion|messages|chosen|rejected|input_ids)["']\s*:""")
+_LIBRARY = re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python\d|^<|[/\\]trainguard[/\\]")
+
+
+class Frame(Struct, frozen=True):
+    """A line of code of a traceback."""
+
+    path: str
+    line: int
+
+    @property
+    def short(self) -> str:
+        return f"{'/'.join(re.split(r'[/\\]', self.path)[-2:])}:{self.line}"
+
+
+class Raised(Struct, frozen=True, kw_only=True):
+    """An exception as it was printed: `words` is "Type: message", `frames` from the outermost to the innermost."""
+
+    words: str
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def type(self) -> str:
+        """The type's name without its module."""
+        return self.words.split("\n", 1)[0].split(":", 1)[0].strip().rsplit(".", 1)[-1]
+
+    @property
+    def frame(self) -> Frame | None:
+        """The innermost line that belongs to no installed package, else the innermost of all."""
+        own = [each for each in self.frames if not _LIBRARY.search(each.path)]
+        return own[-1] if own else self.frames[-1] if self.frames else None
+
+
+class Crash(Struct, frozen=True, kw_only=True):
+    """The exception that ended a process first, then those that it came of; `handled` were only being handled."""
+
+    chain: tuple[Raised, ...]
+    handled: tuple[Raised, ...] = ()
+
+
+class _Block(Struct):
+    begin: int
+    end: int
+    raised: Raised
+    joins: str = ""  # how the block before it belongs to it: "cause", "context", "inner" or ""
+
+
+def cleaned(lines: Sequence[str]) -> list[str]:
+    """The lines without colours, prefixes of launchers and what a progress bar has overwritten."""
+    found = []
+    for line in lines[-_MOST_LINES:]:
+        for part in str(line)[:_MOST_LENGTH].split("\n"):
+            found.append(_PREFIX.sub("", _ANSI.sub("", part.rstrip("\r\n").rsplit("\r", 1)[-1])))
+    return found[-_MOST_LINES:]
+
+
+def crash_of(lines: Sequence[str]) -> Crash | None:
+    """The traceback with which these lines end; None where there is none, or where it was survived."""
+    blocks = _blocks(lines)
+    if not blocks:
+        return None
+    last = blocks[-1]
+    if _went_on(lines[: last.begin], lines[last.end :]):
+        return None
+    chain, handled, sure = [last.raised], [], True
+    for block, before in zip(reversed(blocks), reversed(blocks[:-1]), strict=False):
+        if not block.joins:
+            break
+        sure = sure and block.joins != "context"
+        (chain if sure else handled).append(before.raised)
+    if len(blocks) > 1 and last.joins == "inner":
+        # "Caught KeyError in DataLoader worker process 0." wraps the worker's own traceback: both are the same error.
+        return Crash(chain=(last.raised, *chain[1:]), handled=tuple(handled))
+    return Crash(chain=tuple(chain), handled=tuple(handled))
+
+
+def _blocks(lines: Sequence[str]) -> list[_Block]:
+    blocks: list[_Block] = []
+    at = 0
+    while at < len(lines):
+        if not _BEGIN.match(lines[at]):
+            at += 1
+            continue
+        block = _block(lines, at)
+        if block is None:
+            at += 1
+            continue
+        if blocks:
+            block.joins = _join(lines, blocks[-1], block)
+        blocks.append(block)
+        at = block.end
+    return blocks
+
+
+def _block(lines: Sequence[str], begin: int) -> _Block | None:
+    """The traceback that begins here; None without a frame and an exception, as of a text that only looks like one."""
+    indent = len(lines[begin]) - len(lines[begin].lstrip())
+    frames: list[Frame] = []
+    at = begin + 1
+    while at < len(lines) and (lines[at].startswith(" " * (indent + 1)) or not lines[at].strip()):
+        if not lines[at].strip():
+            break
+        found = _FRAME.match(lines[at])
+        if found is not None and len(found[2]) < 10:
+            frames.append(Frame(found[1], int(found[2])))
+        at += 1
+    if at >= len(lines) or not frames:
+        return None
+    first = lines[at].strip()
+    if not _EXCEPTION.match(first):
+        return None
+    words, end = [first], at + 1
+    while end < len(lines) and end <= at + _CONTINUED and not _ends_message(lines[end]):
+        words.append(lines[end])
+        end += 1
+    return _Block(begin, end, Raised(words="\n".join(words).rstrip(), frames=tuple(frames)))
+
+
+def _ends_message(line: str) -> bool:
+    return bool(_BEGIN.match(line)) or line.startswith(("The above exception", "During handling of")) or bool(_LOSS.match(line))
+
+
+def _join(lines: Sequence[str], before: _Block, block: _Block) -> str:
+    between = [line.strip() for line in lines[before.end : block.begin] if line.strip()]
+    if _CAUSE in between:
+        return "cause"
+    if _CONTEXT in between:
+        return "context"
+    return "inner" if not between and lines[block.begin].lstrip().startswith("Original ") else ""
+
+
+def _went_on(before: Sequence[str], after: Sequence[str]) -> bool:
+    """Whether the process trained on after a traceback. A bar is printed once more when its process ends, so that only
+    one that has moved tells."""
+    if any(_LOSS.match(line) for line in after):
+        return True
+    moved = max((int(found[1]) for line in after if (found := _BAR.search(line))), default=-1)
+    stood = max((int(found[1]) for line in before if (found := _BAR.search(line))), default=-1)
+    return stood >= 0 and moved > stood
+
+
+def last_lines(lines: Sequence[str], count: int = 40) -> list[str]:
+    """The last lines that are no rows of data, newest first."""
+    return [line for line in reversed(lines) if line.strip() and not is_row(line)][:count]
+
+
+def is_row(line: str) -> bool:
+    """Whether a line looks like an example that was printed."""
+    return bool(_ROW.search(line)) or line.lstrip()[:1] in ("{", "[") and line.rstrip()[-1:] in ("}", "]", ",")
