@@ -87,7 +87,7 @@ def _lineage(verdict: Verdict, dropped: Sequence[Mapping[str, Any]], seen: Mappi
             verdict.violations.append(f"file {name}: rows {trained.get(name)} are in the weights, expected {expected}")
     if seen["newest"] < max((each["step"] or 0 for each in done.values()), default=0):
         verdict.violations.append(f"the newest verified checkpoint is {seen['newest']}, and files are done beyond it")
-    history = [each.get("file_id") for each in (seen["final"] or {}).get("history", [])]
+    history = [each.get("file_id") for each in seen["history"]]
     if len(history) != len(set(history)):
         verdict.violations.append(f"the history of the lineage names a file twice: {history}")
 

@@ -36,8 +36,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, sync: boo
     """Replaces `path` in one step: whoever reads it sees the old content or the new one, whole, after a power cut too.
 
     A killed process may leave a file that begins with `temporary_prefix(path)`, which nobody reads. Raises OSError
-    where it cannot be written; then the old content stands. `sync` False leaves the sync of the folder to the caller, who
-    does it once for many files.
+    where it cannot be written; then the old content stands. `sync` False leaves the sync of the folder to the caller,
+    who does it once for many files.
     """
     descriptor, temporary = tempfile.mkstemp(prefix=temporary_prefix(path), dir=path.parent)
     try:

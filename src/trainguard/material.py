@@ -141,26 +141,33 @@ def config_reports(
     config, failed = _read(lambda: read_config(source, environment=environment, flags=flags), "facts.config")
     if config is None:
         return [_failed(name, failed)]
-    named = _read_named(config, options, on_progress)
+    named = read_named(config, options, on_progress)
+    return [report_on_config(config, named, name, options), *(named.reports if follow else ())]
+
+
+def report_on_config(config: ConfigFacts, named: Named, name: str, options: Options) -> Report:
+    """Asks the CFG rules about a configuration and what it names. What could not be read there is among the errors.
+
+    Of several data files the rules see the one with the shortest example.
+    """
     subject = Subject(
         kind="config",
         config=config,
-        data=named.data,
+        data=min(named.data, key=_shortest, default=None),
         model=named.model,
         tokenizer=named.tokenizer,
         checkpoints=named.checkpoints,
         machine=named.machine,
     )
     report = report_on(subject, name, options)
-    report = replace(report, errors=(*report.errors, *named.errors))
-    return [report, *(named.reports if follow else ())]
+    return replace(report, errors=(*report.errors, *named.errors))
 
 
 @dataclass(slots=True)
-class _Named:
-    """What a configuration names, as far as it could be read, with a report on each."""
+class Named:
+    """What a configuration names, as far as it could be read, with a report on each. `data` is in the files' order."""
 
-    data: DataFacts | None = None
+    data: list[DataFacts] = field(default_factory=list)
     model: ModelFacts | None = None
     tokenizer: ModelFacts | None = None
     checkpoints: CheckpointsFacts | None = None
@@ -180,13 +187,13 @@ class _Named:
             self.reports.append(report_on(subject, str(path), options))
 
 
-def _read_named(config: ConfigFacts, options: Options, on_progress: BytesProgress | None) -> _Named:
+def read_named(config: ConfigFacts, options: Options, on_progress: BytesProgress | None) -> Named:
     """Reads what lies on the disk of what the configuration names. What is missing there is the CFG rules' to tell."""
     from trainguard.facts.checkpoint.reading import read_checkpoints
     from trainguard.facts.machine.reading import read_machine
     from trainguard.facts.model.reading import read_model
 
-    found, named = _Named(), config.named
+    found, named = Named(), config.named
     base, tokenizer = _local(named.base_model), _local(named.tokenizer)
     if base is not None:
         found.model = found.note(*_read(lambda: read_model(base), "facts.model"))
@@ -205,9 +212,9 @@ def _read_named(config: ConfigFacts, options: Options, on_progress: BytesProgres
 
 
 def _read_named_data(
-    config: ConfigFacts, found: _Named, tokenizer: Path | None, options: Options, on_progress: BytesProgress | None
+    config: ConfigFacts, found: Named, tokenizer: Path | None, options: Options, on_progress: BytesProgress | None
 ) -> None:
-    """Reads each of the data files. Of several, the CFG rules see the one with the shortest example."""
+    """Reads each of the data files."""
     batch, accumulation = config.value("batch_size"), config.value("gradient_accumulation")
     for reference in config.named.data:
         path = _local(reference)
@@ -224,8 +231,8 @@ def _read_named_data(
             on_progress=on_progress,
         )
         found.reports.append(report)
-        if facts is not None and (found.data is None or _shortest(facts) < _shortest(found.data)):
-            found.data = facts
+        if facts is not None:
+            found.data.append(facts)
 
 
 def _shortest(facts: DataFacts) -> float:

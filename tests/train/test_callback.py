@@ -285,7 +285,7 @@ class Says(GuardCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         if state.global_step == self._at:
-            self._say(self._finding, self._at)
+            self._saying.say(self._finding, self._at)
         return super().on_log(args, state, control, **kwargs)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.train.tiny_runs import rows, trainer
 from transformers import TrainerCallback
 
-from trainguard.train import events, failures, heartbeat, recorder, stopping
+from trainguard.train import events, failures, heartbeat, recorder
 from trainguard.train.actions import _BY_CODE, ACTIONS
 from trainguard.train.callback import GuardCallback
 from trainguard.train.stopping import EXIT_STOPPED
@@ -81,12 +81,12 @@ def test_the_actions_and_files_are_those_of_the_code() -> None:
     for action in ACTIONS:
         named = set(re.findall(r"[A-Z]+\d{3}", cells[action]))
         assert named == {code for code, given in _BY_CODE.items() if given == action}
-    for name in (events.EVENTS, heartbeat.HEARTBEAT, recorder.WATCHER, stopping.STACKS, failures.FAILURE):
+    for name in (events.EVENTS, heartbeat.HEARTBEAT, recorder.WATCHER, events.STACKS, failures.FAILURE):
         assert f"| `{name}` |" in PAGE
     assert f"| {EXIT_STOPPED} |" in PAGE
 
 
-@pytest.mark.parametrize("event", ["start", "resume", "metrics", "save", "verified", "stop", "end"])
+@pytest.mark.parametrize("event", ["start", "resume", "metrics", "save", "verified", "stop", "end", "first-step"])
 def test_the_events_are_those_that_are_written(event: str) -> None:
     from trainguard.train import callback
 

@@ -10,7 +10,7 @@ import pytest
 
 from trainguard.train.events import EventLog
 from trainguard.train.lineage import Start
-from trainguard.train.stopped_early import is_early_stop, stopped_early
+from trainguard.train.stopped_early import is_early_stop, stopped_early, stopped_saving
 
 
 def test_the_checkpoint_that_it_goes_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,3 +40,16 @@ def test_a_run_that_has_made_steps_or_ends_otherwise_is_none(tmp_path: Path) -> 
     assert not is_early_stop(SystemExit(75), "train", start, at[21])
     assert not is_early_stop(SystemExit(75), "save", start, at[21])
     assert not is_early_stop(SystemExit(1), "load", start, None)
+
+
+def test_stopped_while_the_result_was_saved_it_says_that_all_steps_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = EventLog(tmp_path / "events.jsonl")
+    told: list[Any] = []
+    start = Start(kind="resume", checkpoint=tmp_path / "checkpoint-60", step=60, step_before=40)
+    assert stopped_saving(40, start, lambda event, **values: told.append((event, values["steps"])), events) == 75
+    events.close()
+    assert "all 40 steps are made and checkpoint-80 stands" in capsys.readouterr().err
+    assert told == [("stopped", 40)]
+    assert '"step":80' in (tmp_path / "events.jsonl").read_text()

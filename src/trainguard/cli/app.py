@@ -17,7 +17,7 @@ from trainguard.errors import UsageError
 from trainguard.findings import EXIT_USAGE
 
 VERBS = (
-    *("check", "data", "config", "init", "train", "watch", "checkpoint", "doctor", "drill"),
+    *("check", "data", "config", "init", "train", "watch", "run", "checkpoint", "doctor", "drill"),
     *("approve", "rules", "explain", "index", "version"),
 )
 

@@ -14,13 +14,23 @@ from trainguard.cli.output import COLORS, Color, text_width, use_color, write
 from trainguard.cli.panels import PATH
 from trainguard.cli.queue_place import file_meant, opened, placed
 from trainguard.errors import UsageError
-from trainguard.findings import EXIT_CLEAN, EXIT_FINDINGS
+from trainguard.findings import EXIT_CLEAN, EXIT_USAGE
 
 if TYPE_CHECKING:
     from trainguard.queue.records import Priority, QueuedFile, State
     from trainguard.queue.store import Queue
 
-_STATES = ("accepted", "checking", "waiting", "training", "verifying", "done", "failed", "quarantined", "held")
+_STATES: tuple[State, ...] = (
+    "accepted",
+    "checking",
+    "waiting",
+    "training",
+    "verifying",
+    "done",
+    "failed",
+    "quarantined",
+    "held",
+)
 _PRIORITIES = ("high", "normal", "low")
 _FORMATS = ("text", "json", "csv")
 _LISTED = 50
@@ -112,12 +122,10 @@ def show_command(*, file: str, config: Path, database_url: str | None, output_fo
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=PATH)
 @placed
 @click.option("--priority", type=click.Choice(_PRIORITIES), default="normal", show_default=True, help="Their priority.")
-def add_command(
-    *, files: tuple[Path, ...], config: Path, database_url: str | None, priority: Priority
-) -> int:
+def add_command(*, files: tuple[Path, ...], config: Path, database_url: str | None, priority: Priority) -> int:
     """Copy files into the custody of the queue. They are checked and trained by the daemon, in the order of priority.
 
-    Exits with 1 where a file could not be taken; the others are in the queue then.
+    Exits with 2 where a file could not be taken; the others are in the queue then.
 
     \b
     Examples:
@@ -136,13 +144,21 @@ def add_command(
     with opened(config, database_url, make=True) as place:
         custody = Custody(place.settings.home)
         for path in files:
-            accepted = accept_path(path, priority, custody, place.queue, copy=True)
+            try:
+                accepted = accept_path(path, priority, custody, place.queue, copy=True)
+            except UsageError as error:
+                click.echo(f"error: {safe(error)}", err=True)
+                failed = True
+                continue
             for file in accepted.files:
-                write(f"{file.id}\t{file.state}\t{safe(file.name)}" + (f"\t{safe(file.cause)}" if file.cause else "") + "\n")
+                write(
+                    f"{file.id}\t{file.state}\t{safe(file.name)}"
+                    + (f"\t{safe(file.cause)}" if file.cause else "")
+                    + "\n"
+                )
             for finding in accepted.findings:
                 click.echo(f"{finding.severity} {finding.code}: {safe(finding.message)}", err=True)
-            failed = failed or not accepted.files
-    return EXIT_FINDINGS if failed else EXIT_CLEAN
+    return EXIT_USAGE if failed else EXIT_CLEAN
 
 
 @command.command("hold", short_help="Keep a file back until it is released.")
@@ -193,32 +209,19 @@ def retry_command(*, file: str | None, config: Path, database_url: str | None, a
     """
     if (file is None) == (not all_failed):
         raise UsageError("name a FILE, such as `trainguard queue retry 12`, or --all-failed; not both")
+    from trainguard.daemon.retrying import retry
+    from trainguard.report.run_text import safe
+
     with opened(config, database_url) as place:
-        if all_failed:
-            chosen: Sequence[QueuedFile] = place.queue.list(states=("failed", "quarantined"))
-        else:
-            chosen = [file_meant(place.queue, file or "")]
-        ready = [each for each in chosen if each.state in ("failed", "quarantined")]
-        if not ready:
-            from trainguard.cli.queue_text import nothing_to_retry
-
-            write(nothing_to_retry(chosen, place.queue.counts()))
-            return EXIT_CLEAN
-        for each in ready:
-            _said(_retried(place.queue, place.settings.home, each), "accepted")
+        chosen = [file_meant(place.queue, file)] if file is not None else None
+        done = retry(place.queue, place.settings.home, chosen)
+    for each in done.files:
+        _said(each, "accepted")
+    for finding in done.findings:
+        write(f"{finding.severity} {finding.code} {finding.name}: {safe(finding.message)}\n")
+    for problem in done.problems:
+        click.echo(f"warn: {safe(problem)}", err=True)
     return EXIT_CLEAN
-
-
-def _retried(queue: Queue, home: Path, file: QueuedFile) -> QueuedFile:
-    """The file is in the queue again before its folder goes: a kill in between leaves a folder too many."""
-    from trainguard.queue.custody import Custody
-
-    again = queue.retry(file.id)
-    try:
-        Custody(home).restore(again)
-    except OSError as error:
-        click.echo(f"warn: its folder beside the reason stays: {error.strerror or error}", err=True)
-    return again
 
 
 @command.command("cancel", short_help="Give a file up; retry brings it back.")
@@ -288,9 +291,7 @@ def move_command(
 @placed
 @click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Only these states. Repeatable.")
 @click.option("--output", "-o", type=PATH, metavar="FILE", help="Write to a file, not to stdout.")
-def export_command(
-    *, config: Path, database_url: str | None, states: tuple[State, ...], output: Path | None
-) -> int:
+def export_command(*, config: Path, database_url: str | None, states: tuple[State, ...], output: Path | None) -> int:
     """Write every file with its whole history, a JSON object a line, the oldest file first.
 
     \b

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from trainguard.cli.panels import PATH, option
 from trainguard.errors import UsageError
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from trainguard.queue.store import Queue
 
 _MOST_NAMES = 5000
+_MOST_FOUND = 20  # what Queue.find gives at the most
 # What a person waits for at the most where others keep the database locked.
 _PATIENCE_SECONDS = 20.0
 
@@ -47,7 +46,7 @@ class Place:
     queue: Queue
 
 
-def placed(command: Callable[..., Any]) -> Callable[..., Any]:
+def placed(command: Callable[..., Any]) -> Any:
     """The options that say which queue is meant."""
     return config_option(database_option(command))
 
@@ -79,7 +78,7 @@ def opened(config: Path, database_url: str | None = None, *, make: bool = False)
         )
     except QueueCorruptError as error:
         raise UsageError(
-            f"{error}; `trainguard daemon start {shown_config(config)}` rebuilds it from the folders and keeps this file"
+            f"{error}; `trainguard daemon start {shown_config(config)}` rebuilds it from the folders, and keeps it"
         ) from None
     except QueueError as error:
         raise UsageError(str(error)) from None
@@ -111,7 +110,8 @@ def file_meant(queue: Queue, text: str) -> QueuedFile:
     if found:
         numbers = ", ".join(f"{each.id} ({each.state}) {safe(each.name)}" for each in found[:5])
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        raise UsageError(f"{safe(text)!r} names {len(found)} files: {numbers}{more}; give the number")
+        many = f"{len(found)}" if len(found) < _MOST_FOUND else f"{_MOST_FOUND} or more"
+        raise UsageError(f"{safe(text)!r} names {many} files: {numbers}{more}; give the number")
     files = queue.list(limit=_MOST_NAMES, newest_first=True)
     names = list(dict.fromkeys(each.name for each in files))
     if not names:

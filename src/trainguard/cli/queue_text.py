@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainguard.report.lineage_view import took
 from trainguard.report.run_text import safe
-from trainguard.report.run_view import duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -90,7 +90,7 @@ def files_table(files: Sequence[QueuedFile], now: float) -> Table:
             str(file.id),
             Text(file.state, style=STATE_STYLES.get(file.state, "")),
             file.priority,
-            duration(max(now - file.state_since, 0.0)),
+            took(max(now - file.state_since, 0.0)),
             size_words(file.bytes),
             str(file.attempts) if file.attempts else "",
             Text(safe(file.name)),
@@ -104,7 +104,7 @@ def files_lines(files: Iterable[QueuedFile], now: float) -> str:
     lines = []
     for file in files:
         cells = (
-            *(str(file.id), file.state, file.priority, duration(max(now - file.state_since, 0.0))),
+            *(str(file.id), file.state, file.priority, took(max(now - file.state_since, 0.0))),
             *(size_words(file.bytes), str(file.attempts), safe(file.name), short(why(file, now))),
         )
         lines.append("\t".join(cells).rstrip())
@@ -115,7 +115,7 @@ def why(file: QueuedFile, now: float) -> str:
     """The cause of a state, and until when a pause lasts."""
     words = [file.cause] if file.cause else []
     if file.not_before is not None and file.not_before > now and file.state == "waiting":
-        words.append(f"tried again in {duration(file.not_before - now)}")
+        words.append(f"tried again in {took(file.not_before - now)}")
     if file.same_as is not None and not file.cause:
         words.append(f"same content as file {file.same_as}")
     return "; ".join(words)
@@ -138,7 +138,7 @@ def file_text(file: QueuedFile, now: float) -> str:
         steps += f" (global {file.step_before or 0:,} to {file.step:,})"
     lines: list[tuple[str, str | None]] = [
         ("file", f"{file.id} {safe(file.name)}"),
-        ("state", f"{file.state} for {duration(max(now - file.state_since, 0.0))}"),
+        ("state", f"{file.state} for {took(max(now - file.state_since, 0.0))}"),
         ("why", safe(why(file, now)) or None),
         ("priority", file.priority),
         ("accepted", when(file.accepted_at)),
@@ -194,14 +194,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return value
-
-
-def nothing_to_retry(chosen: Sequence[QueuedFile], counts: Mapping[State, int]) -> str:
-    """QUEUE007 in words: what is asked for is not failed, and what there is instead."""
-    from trainguard.queue.codes import queue_finding
-
-    what = f"file {chosen[0].id} ({safe(chosen[0].name)}) is {chosen[0].state}" if chosen else "no file has failed"
-    finding = queue_finding(
-        "QUEUE007", f"nothing to retry: {what}; only what failed or was quarantined is ({counts_line(counts, None)})"
-    )
-    return f"{finding.severity} {finding.code} {finding.name}: {finding.message}\n"

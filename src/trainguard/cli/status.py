@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -38,8 +37,7 @@ def command(
       trainguard status trainguard.toml --watch
       trainguard status --format json
     """
-    from trainguard.cli.status_text import status_json, status_text, watch_screen
-    from trainguard.daemon.overview import overview
+    from trainguard.cli.status_text import look, status_json, status_text, watch_screen
 
     if watch and output_format == "json":
         raise UsageError("--watch draws a screen; leave it out for --format json, or call it again and again")
@@ -47,7 +45,7 @@ def command(
         if watch:
             watch_screen(place, every_seconds=every, color=color)
             return EXIT_CLEAN
-        seen = overview(place.queue, place.settings.output_dir, time.time())
+        seen = look(place)
     if output_format == "json":
         write(status_json(seen))
     else:

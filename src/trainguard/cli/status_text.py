@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from trainguard.cli.output import Color, use_color, write
 from trainguard.cli.queue_text import counts_line, event_values, file_values, json_text, short, size_words, when, why
+from trainguard.daemon.reporting import STOPPED
+from trainguard.report.lineage_view import took
 from trainguard.report.run_text import safe
-from trainguard.report.run_view import duration, figure
+from trainguard.report.run_view import figure
+from trainguard.report.summary import counted
 from trainguard.report.text import Style
 
 if TYPE_CHECKING:
@@ -24,6 +27,15 @@ _RED, _YELLOW, _GREEN, _CYAN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;32m", "\x1b[1
 # Nothing heard of a run for so long is worth a colour; whether it hangs is told by the daemon, from the run's own pace.
 _QUIET_SECONDS = 60.0
 _WIDE = 100
+
+
+def look(place: Place) -> Overview:
+    """What there is now."""
+    from trainguard.daemon.overview import overview
+
+    settings = place.settings
+    lock_folder = settings.lock_folder if settings.database_url is None else None
+    return overview(place.queue, settings.output_dir, time.time(), lock_folder=lock_folder)
 
 
 def status_text(seen: Overview, *, color: bool = False, width: int | None = None) -> str:
@@ -69,12 +81,10 @@ def status_json(seen: Overview) -> str:
 
 def watch_screen(place: Place, *, every_seconds: float, color: Color) -> None:
     """Draws the screen again and again; Ctrl-C ends it. Where there is no terminal, one screen after the other."""
-    from trainguard.daemon.overview import overview
-
     colored = use_color(color, sys.stdout)
     if not sys.stdout.isatty():
         while True:
-            write(status_text(overview(place.queue, place.settings.output_dir, time.time())) + "\n")
+            write(status_text(look(place)) + "\n")
             time.sleep(every_seconds)
     from rich.console import Console
     from rich.live import Live
@@ -83,7 +93,7 @@ def watch_screen(place: Place, *, every_seconds: float, color: Color) -> None:
     console = Console(no_color=not colored, highlight=False)
 
     def drawn() -> Text:
-        seen = overview(place.queue, place.settings.output_dir, time.time())
+        seen = look(place)
         text = Text.from_ansi(status_text(seen, color=colored, width=console.width))
         text.append(f"\n{when(seen.at)}, every {every_seconds:g} s; Ctrl-C ends this, not the daemon", style="dim")
         return text
@@ -101,13 +111,17 @@ def _daemon(seen: Overview, style: Style) -> str:
     if not seen.workers:
         if seen.gone is None:
             return f"{style(_YELLOW, 'not running')}; `trainguard daemon start` starts it"
-        ago = duration(max(seen.at - seen.gone.seen, 0.0))
+        ago = took(max(seen.at - seen.gone.seen, 0.0))
+        if seen.gone.doing == STOPPED:
+            return f"{style(_YELLOW, 'not running')}, stopped {ago} ago; `trainguard daemon start` starts it again"
         who = f"pid {seen.gone.pid} on {safe(seen.gone.host)}"
         return f"{style(_RED, 'not running')}: {who} was last seen {ago} ago; `trainguard daemon start` starts it again"
     words = []
     for each in seen.workers:
-        up = duration(max(seen.at - each.started, 0.0))
-        words.append(f"{style(_GREEN, 'running')}, pid {each.pid} on {safe(each.host)} for {up}: {short(each.doing, 60)}")
+        up = took(max(seen.at - each.started, 0.0))
+        words.append(
+            f"{style(_GREEN, 'running')}, pid {each.pid} on {safe(each.host)} for {up}: {short(each.doing, 60)}"
+        )
     return "; ".join(words)
 
 
@@ -116,7 +130,9 @@ def _now(seen: Overview, style: Style, room: int) -> list[str]:
         return ["nothing is in work"]
     lines = []
     for file in seen.current:
-        lines.append(f"{style(_CYAN, file.state)} {file.id} {short(file.name, room - 30)}, attempt {max(file.attempts, 1)}")
+        lines.append(
+            f"{style(_CYAN, file.state)} {file.id} {short(file.name, room - 30)}, attempt {max(file.attempts, 1)}"
+        )
         if file.state == "checking":
             continue
         run = seen.progress
@@ -125,23 +141,23 @@ def _now(seen: Overview, style: Style, room: int) -> list[str]:
             share = f" ({seen.made / file.planned_steps:.0%})" if file.planned_steps else ""
             words.append(f"step {seen.made:,}" + (f" of {file.planned_steps:,}" if file.planned_steps else "") + share)
         if run.step is not None and run.step != seen.made:
-            words.append(f"global {run.step:,}")
+            words.append(f"global step {run.step:,}")
         if run.loss is not None:
             words.append(f"loss {figure(run.loss)}")
         if run.seconds_per_step is not None:
             words.append(f"{run.seconds_per_step:.3g} s/step")
         if seen.left_seconds is not None:
-            words.append(f"{duration(seen.left_seconds)} left")
+            words.append(f"{took(seen.left_seconds)} left")
         lines.append(", ".join(words))
         if run.beat_age_seconds is not None:
-            heard = f"last heard of {duration(run.beat_age_seconds)} ago"
+            heard = f"last heard of {took(run.beat_age_seconds)} ago"
             lines.append(style(_YELLOW, heard) if run.beat_age_seconds > _QUIET_SECONDS else style(_DIM, heard))
     return lines
 
 
 def _waiting(file: QueuedFile, now: float, room: int) -> str:
     reason = why(file, now)
-    words = f"{file.id} {short(file.name, 60)} ({file.priority}, {duration(max(now - file.accepted_at, 0.0))})"
+    words = f"{file.id} {short(file.name, 60)} ({file.priority}, {took(max(now - file.accepted_at, 0.0))})"
     return short(f"{words}: {reason}" if reason else words, room)
 
 
@@ -154,9 +170,9 @@ def _asking(file: QueuedFile, room: int, style: Style) -> str:
 
 
 def _fault(fault: Fault, now: float, room: int, style: Style) -> str:
-    ago = duration(max(now - fault.time, 0.0))
-    back = f", back after {duration(fault.seconds)}" if fault.seconds is not None else ""
-    lost = f", {fault.lost_steps} steps again" if fault.lost_steps else ""
+    ago = took(max(now - fault.time, 0.0))
+    back = f", back after {took(fault.seconds)}" if fault.seconds is not None else ""
+    lost = f", {counted(fault.lost_steps, 'step')} again" if fault.lost_steps else ""
     head = f"{fault.code or ''} {fault.kind}".strip()
     act = f" -> {fault.act}" if fault.act else ""
     text = f"file {fault.file_id} {ago} ago: {head}{act}{back}{lost}"
@@ -166,7 +182,7 @@ def _fault(fault: Fault, now: float, room: int, style: Style) -> str:
 def _finding(event: Event, now: float, room: int) -> str:
     found = event.data.get("finding")
     values: Mapping[str, Any] = found if isinstance(found, Mapping) else event.data
-    ago = duration(max(now - event.time, 0.0))
+    ago = took(max(now - event.time, 0.0))
     head = " ".join(str(values[key]) for key in ("severity", "code") if values.get(key))
     return short(f"{ago} ago: {head}: {values.get('message', event.cause or '')}", room)
 

@@ -55,6 +55,27 @@ _OUTPUT = "Output"
     "--keep-moments", is_flag=True, panel=_BEGIN, help="For one more file: take the optimizer's moments along, too."
 )
 @option(
+    "--file-id",
+    metavar="TEXT",
+    panel=_BEGIN,
+    help="Tells two files of the same content apart: the same text resumes, another one is another file.",
+)
+@option(
+    "--skip-steps",
+    "windows",
+    metavar="A-B",
+    multiple=True,
+    panel=_BEGIN,
+    help="Leave out the examples of these steps of this file. Repeatable; each counts what is left after those before.",
+)
+@option(
+    "--before-step",
+    metavar="N",
+    type=click.IntRange(min=1),
+    panel=_BEGIN,
+    help="Go on from the newest verified checkpoint below global step N; newer ones are set aside.",
+)
+@option(
     "--format",
     "output_format",
     type=click.Choice(("text", "json")),
@@ -72,6 +93,9 @@ def command(
     resume: bool | None,
     on_top: bool,
     keep_moments: bool,
+    file_id: str | None,
+    windows: tuple[str, ...],
+    before_step: int | None,
     output_format: str,
     color: Color,
 ) -> int:
@@ -96,9 +120,11 @@ def command(
     """
     from trainguard.cli.train_text import JsonSpeaker, Silent, TextSpeaker
     from trainguard.train import processes
+    from trainguard.train.left_out import parse_window
     from trainguard.train.preparing import prepare, unchecked
 
     codes = _codes(forced)
+    skip = tuple(parse_window(each) for each in windows)
     _hear_findings_once()
     if processes.rank() != 0:
         if dry_run:
@@ -115,6 +141,9 @@ def command(
                 forced=codes,
                 resume=resume,
                 on_top=on_top,
+                file_id=file_id,
+                skip=skip,
+                before_step=before_step,
                 on_progress=progress,
             )
         speaker.checks(prepared.reports, forced=codes, stops=len(prepared.stops))
@@ -134,13 +163,26 @@ def _dry(prepared: Prepared, speaker: Speaker) -> int:
 
 
 def _run(prepared: Prepared, speaker: Speaker, *, keep_moments: bool) -> int:
+    from trainguard.fencing import FencedError
     from trainguard.train import processes
-    from trainguard.train.running import require_libraries, train
+    from trainguard.train.running import train
+    from trainguard.train.settling import require_libraries
+    from trainguard.train.stopped_early import stopped_before
+    from trainguard.train.stopping import EXIT_STOPPED
 
     require_libraries()
     _stop_before_training()
     first = processes.rank() == 0
-    lock, begin = _begin(prepared, speaker) if first else (None, None)
+    try:
+        lock, begin = _begin(prepared, speaker) if first else (None, None)
+    except FencedError as error:
+        click.echo(str(error), err=True)
+        speaker.tell("end", code=EXIT_STOPPED, steps=0, planned=None, words=str(error))
+        return EXIT_STOPPED
+    except SystemExit as request:
+        if request.code != EXIT_STOPPED:
+            raise
+        return stopped_before()
     try:
         begin = processes.agreed(begin)
         if begin is None:
@@ -155,12 +197,13 @@ def _run(prepared: Prepared, speaker: Speaker, *, keep_moments: bool) -> int:
 def _begin(prepared: Prepared, speaker: Speaker) -> tuple[RunLock, tuple[Identity, Start] | None]:
     """What the first process does for all: takes the folder, and finds where the run begins; None where it is done."""
     from trainguard.train.preparing import identity_of, start_of
-    from trainguard.train.running import is_done, settle_folder
+    from trainguard.train.settling import go_back, is_done, settle_folder
 
     identity = identity_of(prepared)
     lock = settle_folder(prepared, speaker.tell)
     try:
         start = start_of(prepared, identity)
+        go_back(prepared, speaker.tell)
         speaker.plan(prepared.plan, start)
         if not is_done(prepared, identity, start):
             return lock, (identity, start)

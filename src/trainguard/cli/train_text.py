@@ -225,6 +225,7 @@ def start_values(start: Start) -> dict[str, Any]:
         "steps_made": start.done,
         "planned_steps": start.planned_steps,
         "file_number": start.file_number,
+        "skipped": [list(each) for each in start.skipped],
         "notes": list(start.notes),
     }
 

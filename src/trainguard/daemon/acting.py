@@ -14,7 +14,7 @@ from trainguard.queue.records import Lease, QueuedFile, State
 from trainguard.queue.store import Queue
 from trainguard.recovery.records import Attempt, Decision, Failure, History
 
-RECOVERY, FAULT, BEFORE, ADOPTED = "recovery", "fault", "before_step", "adopted"
+RECOVERY, FAULT, BEFORE, ADOPTED, PAUSE = "recovery", "fault", "before_step", "adopted", "pause"
 # Of a file that is tried for weeks (a network that is away) the oldest attempts are forgotten here; events keep all.
 _MOST_ATTEMPTS = 100
 # What a pause waits for, as the queue's text says it: these end by themselves.
@@ -92,6 +92,12 @@ def act(queue: Queue, lease: Lease, ended: Ended, failure: Failure, decision: De
     if failure.kind != "stopped" and FAULT not in memory:
         # The first of several: from it on the file has made no new step.
         memory[FAULT] = {**Moment.now().plain(), "step": ended.last_step, "kind": failure.kind, "code": failure.code}
+    if decision.act == "pause":
+        memory[PAUSE] = {
+            "since": Moment.now().plain(),
+            "deadline_seconds": decision.deadline_seconds,
+            "needed_bytes": failure.data.get("needed_bytes"),
+        }
     queue.event(
         "attempt-end",
         file_id=lease.file.id,
@@ -123,9 +129,10 @@ def _state_of(decision: Decision) -> State:
 
 def cause_words(failure: Failure, decision: Decision) -> str:
     """Why a file is where it is, for people."""
-    code = f"{failure.code} " if failure.code else ""
+    words = decision.why if failure.why in decision.why else f"{failure.why}; {decision.why}"
+    code = f"{failure.code} " if failure.code and not words.startswith(failure.code) else ""
     advice = f" {decision.advice}" if decision.advice else ""
-    return f"{code}{failure.why}; {decision.why}{advice}"
+    return f"{code}{words}{advice}"
 
 
 def pause_words(failure: Failure, decision: Decision) -> str:

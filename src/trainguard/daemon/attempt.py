@@ -1,4 +1,4 @@
-"""One attempt at a file, from its custody to the transaction that says how it ended. Looked at each turn, never waits."""
+"""One attempt at a file, from its custody to the transaction that says how it ended. Never waits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,31 +18,38 @@ from trainguard.daemon import acting
 from trainguard.daemon.aside import Aside
 from trainguard.daemon.background import Background
 from trainguard.daemon.child import Child, Ended
-from trainguard.daemon.clock import Every, Moment, moment_of
-from trainguard.daemon.hang import HangWatch, ask_for_stacks
+from trainguard.daemon.clock import Every, moment_of
+from trainguard.daemon.fits import fit_finding, fitted
+from trainguard.daemon.fitting import fit_key_of, gpu_name
+from trainguard.daemon.gpu import GpuMemory
+from trainguard.daemon.hang import Hang, HangWatch, ask_for_stacks
 from trainguard.daemon.lineage import Tip, set_aside_from
 from trainguard.daemon.progress import Progress
+from trainguard.daemon.remains import remains_finding
+from trainguard.daemon.service import without_notify
 from trainguard.daemon.settings import Settings
 from trainguard.daemon.verifying import Trained, begin_verifying, read_trained
 from trainguard.daemon.witness import Witness
 from trainguard.fencing import VARIABLE, FencedError, write_fence
+from trainguard.queue.codes import queue_finding
 from trainguard.queue.custody import Custody
 from trainguard.queue.records import Lease, LostLeaseError, QueuedFile, State
 from trainguard.queue.store import Queue
 from trainguard.recovery.classify import classify
 from trainguard.recovery.decide import decide
-from trainguard.recovery.records import Decision, Failure
+from trainguard.recovery.records import Evidence, Failure
 from trainguard.signals.codes import run_finding
-from trainguard.train.events import FOLDER
+from trainguard.train.events import FOLDER, STACKS
 
 logger = logging.getLogger(__name__)
 
 # How often a lease is renewed, as a share of its length, and at which share the child is ended where it could not be:
 # before the server's clock gives the file to another daemon.
 _RENEW, _GIVE_UP = 0.25, 0.7
-_STACKS = "stacks.txt"
 _ROW_SECONDS = 5.0
 _HANG_LOOK_SECONDS = 1.0
+# A driver gives the memory of a dead process back within seconds; after this the holder is somebody else.
+_GPU_SECONDS = 60.0
 Stage = Literal["custody", "training", "verifying", "over"]
 Asked = Literal["drain", "pause", "cancel", "hang", "lease"]
 
@@ -57,7 +64,7 @@ class Work:
     command: Sequence[str]
     lease_seconds: float
     hang_seconds: float | None = None
-    starting: Callable[[Lease], dict[str, Any]] = field(default=lambda _lease: {})
+    gpu: GpuMemory | None = None
 
 
 class Attempt:
@@ -71,6 +78,7 @@ class Attempt:
         self.number = lease.file.attempts
         self.asked_by: Asked | None = None
         self.lost = False
+        self.failure: Failure | None = None
         self.file = lease.file
         self._renewed = time.monotonic()
         self._renewing = Every(work.lease_seconds * _RENEW)
@@ -82,13 +90,15 @@ class Attempt:
         self._stacks: Background[bool] | None = None
         self._looking = Every(_HANG_LOOK_SECONDS)
         self._continued = False
+        self._hung: Hang | None = None
+        self._judging: Background[Evidence] | None = None
         self._hang = self._new_watch()
         self._history = acting.history_of(lease.file)
         self._changes: dict[str, Any] = {}
         self._progress = Progress(work.settings.output_dir)
         self._witness = Witness(work.settings.output_dir)
         self._renewing.later(work.lease_seconds * _RENEW)
-        self._custody: Background[str | None] = Background(lambda: work.custody.verify(lease.file), "custody")
+        self._custody: Background[str | None] = Background(self._make_ready, "custody")
 
     @classmethod
     def verify(cls, work: Work, lease: Lease, tip: Tip) -> Attempt:
@@ -188,7 +198,18 @@ class Attempt:
         else:
             self.stage = "over"
 
-    # First: is the file still what was accepted?
+    # First: is the file still what was accepted, and is the GPU free?
+
+    def _make_ready(self) -> str | None:
+        """Beside the loop. What is wrong with the file, None for nothing; a GPU that is still in use is told only, as
+        the run itself finds out whether there is room."""
+        problem = self.work.custody.verify(self.file)
+        gpu_name()  # asked here, where it may take its time
+        if problem is None and self.work.gpu is not None:
+            finding = self.work.gpu.wait(_GPU_SECONDS, stop=lambda: self.asked_by is not None)
+            if finding is not None:
+                self._tell("finding", cause=finding.message, finding=finding.to_dict())
+        return problem
 
     def _when_read(self) -> None:
         if not self._custody.done:
@@ -205,12 +226,14 @@ class Attempt:
     def _begin(self) -> None:
         work, lease = self.work, self.lease
         before = self._before_step()
-        self._changes = {**work.starting(lease), **self._history.changes}
+        self._changes = {**self._fitted(), **self._history.changes}
         memory = {key: value for key, value in lease.file.memory.items() if key != acting.BEFORE}
         try:
             write_fence(work.settings.output_dir, lease.fence)
             if before is not None and acting.BEFORE in lease.file.memory:
-                set_aside_from(work.settings.output_dir, before, f"steps from {before:,} on are left behind after a fault")
+                set_aside_from(
+                    work.settings.output_dir, before, f"steps from {before:,} on are left behind after a fault"
+                )
         except FencedError as error:
             self._lose(str(error))
             return
@@ -221,7 +244,7 @@ class Attempt:
         self.file = work.queue.update(lease, memory=memory)
         self.lease = msgspec.structs.replace(lease, file=self.file)
         command = self._command(before)
-        environment = {**os.environ, VARIABLE: str(lease.fence), "PYTHONUNBUFFERED": "1"}
+        environment = {**without_notify(os.environ), VARIABLE: str(lease.fence), "PYTHONUNBUFFERED": "1"}
         self._progress = Progress(work.settings.output_dir)
         self._witness.start()
         self._started = time.time()
@@ -240,6 +263,33 @@ class Attempt:
             before_step=before,
         )
         logger.info("attempt %d at %s: %s", self.number, self.file.name, " ".join(command))
+
+    def _fitted(self) -> dict[str, Any]:
+        """A micro-batch that is known to fit, where the configuration's is known not to (JOB017)."""
+        key = fit_key_of(self.work.settings)
+        known = self.work.queue.fit(key) if key is not None else None
+        if known is None:
+            return {}
+        run = self.work.settings.run
+        changes = fitted(run.batch_size, run.gradient_accumulation, known[0])
+        finding = fit_finding(
+            run.batch_size,
+            run.gradient_accumulation,
+            known[0],
+            max_length=run.max_length,
+            method=run.method,
+            gpu=gpu_name() or "this machine",
+        )
+        if finding is not None:
+            self._tell("finding", cause=finding.message, finding=finding.to_dict())
+        return dict(changes)
+
+    def _remember_fit(self) -> None:
+        """After a file that was trained with a smaller micro-batch than the configuration's."""
+        size, accumulation = self._changes.get("batch_size"), self._changes.get("gradient_accumulation")
+        key = fit_key_of(self.work.settings)
+        if key is not None and isinstance(size, int) and isinstance(accumulation, int):
+            self.work.queue.remember_fit(key, size, accumulation)
 
     def _new_watch(self) -> HangWatch:
         given = self.work.hang_seconds
@@ -279,21 +329,41 @@ class Attempt:
         if ended is None:
             self._watch(child)
             return
-        self._ended = ended
-        self._look()
+        if self._ended is None:
+            self._ended = ended
+            self._look()
+            if (remains := remains_finding(ended)) is not None:
+                self._tell("finding", cause=remains.message, finding=remains.to_dict())
         if self.lost:
             self.stage = "over"
             return
-        evidence = self._witness.evidence(
-            ended, asked_by=self.asked_by, log=self.folder / "output.log", started=self._started
-        )
-        failure = classify(evidence)
+        if self._judging is None:
+            # Disk and GPU are asked, which takes seconds where they do not answer.
+            self._judging = Background(lambda: self._evidence(ended), "evidence")
+            self._judging.wait(0.2)
+        if not self._judging.done:
+            return
+        failure = classify(self._judging.result())
         if failure is None:
             self.file = self.work.queue.move_to(self.lease, "verifying", cause=None, **self._row())
             self.lease = msgspec.structs.replace(self.lease, file=self.file)
             self._begin_verifying()
         else:
             self._failed(failure)
+
+    def _evidence(self, ended: Ended) -> Evidence:
+        progress = self._progress
+        own = None
+        if progress.step is not None and progress.step_before is not None:
+            own = progress.step - progress.step_before
+        return self._witness.evidence(
+            ended,
+            folder=self.folder,
+            asked_by=self.asked_by,
+            hang=self._hung,
+            planned_steps=progress.planned,
+            own_steps=own,
+        )
 
     def _watch(self, child: Child) -> None:
         if self.asked_by is not None:
@@ -312,12 +382,12 @@ class Attempt:
             self._hang = self._new_watch()
             return
         if self._stacks is None and hang.pid is not None:
-            stacks = self.work.settings.output_dir / FOLDER / _STACKS
+            stacks = self.work.settings.output_dir / FOLDER / STACKS
             pid = hang.pid
             self._stacks = Background(lambda: ask_for_stacks(pid, stacks=stacks), "stacks")
         if self._stacks is not None and not self._stacks.done and self._stacks.seconds < 10.0:
             return
-        self.asked_by = "hang"
+        self.asked_by, self._hung = "hang", hang
         finding = run_finding("RUN008", hang.why, step=hang.step)
         self._tell("finding", cause=hang.why, finding=finding.to_dict())
         # One that does not step does not save either: it would hold the GPU until the deadline for nothing.
@@ -353,13 +423,11 @@ class Attempt:
         lost = max(0, last - first) if isinstance(last, int) and first is not None else None
         steps = f", {lost:,} steps were made again" if lost else ""
         words = f"{self.file.name} trains again {seconds:.1f} s after {fault.get('code') or fault.get('kind')}{steps}"
-        evidence = {"lost_steps": lost, "seconds": seconds, "kind": fault.get("kind")}
+        evidence = {"lost_steps": lost, "seconds": seconds, "fault": fault.get("kind")}
         finding = run_finding("RUN023", words, step=self._progress.step, evidence=evidence)
         self._tell("recovered", cause=words, finding=finding.to_dict(), **evidence)
         memory = {
-            key: value
-            for key, value in self.lease.file.memory.items()
-            if key not in (acting.FAULT, acting.ADOPTED)
+            key: value for key, value in self.lease.file.memory.items() if key not in (acting.FAULT, acting.ADOPTED)
         }
         self.file = self.work.queue.update(self.lease, memory=memory)
         self.lease = msgspec.structs.replace(self.lease, file=self.file)
@@ -408,6 +476,8 @@ class Attempt:
             memory=memory,
         )
         self.stage = "over"
+        with contextlib.suppress(Exception):
+            self._remember_fit()
         self._settle()
 
     # How it ends otherwise.
@@ -415,13 +485,16 @@ class Attempt:
     def _failed(self, failure: Failure) -> None:
         how = self._how(failure.step)
         limits = msgspec.structs.replace(self.work.settings.limits, step_before=self._progress.step_before)
+        self.failure = failure
         decision = decide(failure, acting.remembered(self._history, how, failure, None), limits)
         logger.warning("%s: %s; %s", self.file.name, failure.why, decision.why)
         self.lease = msgspec.structs.replace(self.lease, file=self.file)
         self.file = acting.act(self.work.queue, self.lease, how, failure, decision)
+        if decision.act == "quarantine":
+            self._say_given_up(failure)
         self._first_again()
         self.stage = "over"
-        self._settle(failure, decision)
+        self._settle()
 
     def _how(self, step: int | None) -> acting.Ended:
         ended, progress = self._ended, self._progress
@@ -455,10 +528,22 @@ class Attempt:
             with contextlib.suppress(Exception):
                 self.work.queue.move(self.file.id, first=True)
 
-    def _settle(self, failure: Failure | None = None, decision: Decision | None = None) -> None:  # noqa: ARG002
+    def _say_given_up(self, failure: Failure) -> None:
+        name, number, times = self.file.name, self.file.id, self.file.attempts
+        attempts = "one attempt" if times == 1 else f"{times:,} attempts"
+        again = f"`trainguard queue retry {number}` tries it once more"
+        finding = queue_finding(
+            "QUEUE010",
+            f"{name} was put aside after {attempts}: {failure.why}; REASON.md beside it has its history, and {again}",
+            evidence={"file": number, "attempts": times, "code": failure.code},
+        )
+        self._tell("finding", cause=finding.message, finding=finding.to_dict())
+
+    def _settle(self) -> None:
         if self.file.state in ("done", "failed", "quarantined"):
             with contextlib.suppress(OSError):  # the row stands; the next start puts the folder right
-                self.work.custody.settle(self.file)
+                events = self.work.queue.events(self.file.id)
+                self.work.custody.settle(self.file, events=events, config=str(self.work.settings.config))
 
     def _tell(self, kind: str, *, cause: str | None = None, **data: Any) -> None:
         """An event that is worth nothing to lose an attempt over."""
@@ -491,7 +576,3 @@ def _not_there(trained: Trained) -> Failure:
         transient=True,
         source="verification",
     )
-
-
-def fault_now(step: int | None, kind: str, code: str) -> dict[str, Any]:
-    return {**Moment.now().plain(), "step": step, "kind": kind, "code": code}

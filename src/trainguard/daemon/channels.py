@@ -23,7 +23,7 @@ from trainguard.queue.records import OutboxEntry
 # Services that are slower than this are as good as down.
 TIMEOUT_SECONDS = 10.0
 # What a look-up of a name or a service may take beyond its own limits before it is given up.
-_GRACE_SECONDS = 5.0
+WAIT_SECONDS = TIMEOUT_SECONDS + 5.0
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20})://", re.IGNORECASE)
 _KINDS = {"error": "failure", "warn": "warning", "info": "info"}
 
@@ -64,8 +64,15 @@ def channels_of(
     return channels
 
 
+def preload(alerts: Alerts) -> None:
+    """Imports what sends, which takes seconds on a busy machine: that is no time of a service's."""
+    for name in [*(["apprise"] if alerts.urls else []), *(["trackio"] if alerts.trackio else [])]:
+        with contextlib.suppress(ImportError):  # each send says it then
+            importlib.import_module(name)
+
+
 def sent_together(
-    entry: OutboxEntry, channels: Sequence[Channel], *, wait_seconds: float = TIMEOUT_SECONDS + _GRACE_SECONDS
+    entry: OutboxEntry, channels: Sequence[Channel], *, wait_seconds: float = WAIT_SECONDS
 ) -> Iterator[tuple[Channel, str | None]]:
     """Sends to all channels at once, and gives each with what went wrong, None for nothing, as they end.
 
@@ -155,7 +162,12 @@ def _to_trackio(project: str, entry: OutboxEntry, lineage: str) -> None:
     # It speaks to people on stdout and stderr, where nobody reads here.
     with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
         run = trackio.init(
-            project=project, name="trainguard daemon", resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False
+            project=project,
+            name="trainguard daemon",
+            resume="allow",
+            embed=False,
+            auto_log_gpu=False,
+            auto_log_cpu=False,
         )
         trackio.alert(
             title=_title(entry, lineage), text=f"{entry.body}\n[{entry.key}]", level=levels.get(entry.severity)

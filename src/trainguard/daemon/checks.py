@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainguard.daemon.aside import Aside, Said
+from trainguard.daemon.clock import Every
 from trainguard.daemon.settings import Settings
 from trainguard.facts.config.records import Reference
+from trainguard.queue.custody import Custody
+from trainguard.queue.records import Lease, LostLeaseError, State
+from trainguard.queue.store import Queue
+
+logger = logging.getLogger(__name__)
 
 # The slowest reading that is still work and not a hang: gzip on one core with all rows tokenized, 1 MB/s.
 _SLOWEST_BYTES = 1_000_000
 _LEAST_SECONDS = 900.0
 _EXIT_FINDINGS, _EXIT_USAGE = 1, 2
+_ACCEPTED: tuple[State, ...] = ("accepted",)
+_RENEW = 0.25  # of the length of a lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +87,86 @@ def _findings(output: bytes) -> list[dict[str, Any]] | None:
 
 def _folder(reference: Reference | None) -> Path | None:
     return reference.path if reference is not None and reference.kind == "local" else None
+
+
+class Checker:
+    """Checks accepted files, one after the other, beside whatever else goes on."""
+
+    def __init__(self, queue: Queue, custody: Custody, *, lease_seconds: float) -> None:
+        self._queue = queue
+        self._custody = custody
+        self._renewing = Every(lease_seconds * _RENEW)
+        self._lease: Lease | None = None
+        self._aside: Aside | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self._lease is not None
+
+    @property
+    def number(self) -> int | None:
+        """The file that is checked now."""
+        return self._lease.file.id if self._lease is not None else None
+
+    @property
+    def name(self) -> str | None:
+        return self._lease.file.name if self._lease is not None else None
+
+    def tick(self, settings: Settings) -> None:
+        """Goes on with the check, or begins the next one."""
+        lease, aside = self._lease, self._aside
+        if lease is None or aside is None:
+            self._begin(settings)
+            return
+        try:
+            if self._renewing.due():
+                self._lease = lease = self._queue.renew(lease)
+            said = aside.poll()
+            if said is None:
+                return
+            self._judge(lease, read_verdict(said, lease.file.name), settings)
+        except LostLeaseError as error:
+            logger.error("the check of %s is another daemon's now: %s", lease.file.name, error)
+            aside.end()
+        self._lease = self._aside = None
+
+    def _begin(self, settings: Settings) -> None:
+        lease = self._lease
+        # Taking is a transaction that is synced, looking is none.
+        if lease is None and self._queue.list(states=_ACCEPTED, limit=1):
+            lease = self._queue.take(_ACCEPTED, "checking")
+        if lease is None:
+            return
+        self._lease = lease
+        self._renewing.later(self._renewing.seconds)
+        with contextlib.suppress(OSError):  # of a file that is tried anew: what shows it as failed goes
+            self._custody.restore(lease.file)
+        path = self._custody.find(lease.file) or self._custody.path_of(lease.file.sha256, lease.file.name)
+        self._aside = begin_check(path, lease.file.bytes, settings)
+
+    def _judge(self, lease: Lease, verdict: Verdict, settings: Settings) -> None:
+        for finding in verdict.findings:
+            self._queue.event("finding", file_id=lease.file.id, cause=finding.get("message"), finding=finding)
+        if verdict.fit is not False:
+            self._queue.move_to(lease, "waiting", cause=None if verdict.fit else verdict.why)
+            return
+        file = self._queue.move_to(lease, "failed", cause=verdict.why)
+        logger.warning("%s: %s", file.name, verdict.why)
+        if file.state == "failed":
+            with contextlib.suppress(OSError):  # the row stands; the next start puts the folder right
+                events = self._queue.events(file.id)
+                self._custody.settle(file, events=events, config=str(settings.config))
+
+    def give_back(self, why: str) -> None:
+        """Breaks the check off; the file is checked later."""
+        lease, aside = self._lease, self._aside
+        self._lease = self._aside = None
+        if aside is not None:
+            aside.end()
+        if lease is not None:
+            with contextlib.suppress(LostLeaseError):
+                self._queue.move_to(lease, "accepted", cause=why)
+
+    def close(self) -> None:
+        if self._aside is not None:
+            self._aside.end()

@@ -9,12 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from trainguard.daemon.cgroup_events import oom_kills
 from trainguard.daemon.nanny import CANNOT_EXECUTE, OUTPUT, PROCESS, RESULT
@@ -22,58 +20,34 @@ from trainguard.daemon.processes import (
     DAEMON_MARK,
     MARK,
     STOPPED,
-    Identity,
     Process,
     ancestors,
-    become_subreaper,
-    boot_id,
     descendants,
-    end_all,
     identity,
-    is_alive,
     marks,
-    namespace_id,
     process,
     processes,
 )
+from trainguard.daemon.remains import (
+    Ended,
+    Leftover,
+    end_leftovers,
+    left_behind,
+    leftovers,
+    read_result,
+    said_ended,
+    sweep,
+    with_descendants,
+)
+
+__all__ = ["Child", "Ended", "Leftover", "end_leftovers", "leftovers", "read_result"]
 
 # Between two cores that are busy a start takes tenths of a second; what takes this long does not come.
 _START_SECONDS = 30.0
 # The nanny gives what it has told to die 15 s; after these it is taken to be stuck itself.
 _STUCK_SECONDS = 25.0
-_SWEEP_SECONDS = 10.0
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 _NANNY = "import sys; sys.path.insert(0, sys.argv[1]); from trainguard.daemon.nanny import main; main()"
-
-
-class Leftover(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that was left behind by an attempt. `folder` is the attempt's, where it carries its mark."""
-
-    pid: int
-    name: str
-    folder: str | None = None
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended: `exit_code` or `signal`, as waitpid gives them.
-
-    `asked` says who ended it: "stop" and "kill" are orders of this daemon, "daemon-gone" the nanny's own when the
-    daemon had died, "lost" that the nanny was killed and the rest with it. `reason` is why no command could be executed.
-    `oom_kills` counts the kernel's kills for memory in this control group meanwhile, None where it is not told.
-    `killed` was left of the tree after its end and had to be killed, `left` would not die. `pids` are those reaped.
-    """
-
-    exit_code: int | None = None
-    signal: int | None = None
-    seconds: float | None = None
-    peak_rss_bytes: int | None = None
-    oom_kills: int | None = None
-    asked: str | None = None
-    reason: str | None = None
-    killed: tuple[Leftover, ...] = ()
-    left: tuple[Leftover, ...] = ()
-    pids: tuple[int, ...] = ()
-    rebooted: bool = False
 
 
 class Child:
@@ -104,8 +78,6 @@ class Child:
         working_directory: Path | None = None,
     ) -> Child:
         """Runs `command` under a nanny. Never raises: what cannot be started has ended, with 126 or 127."""
-        # What a killed nanny leaves behind becomes this process's to reap.
-        become_subreaper()
         child = cls(folder.absolute())
         try:
             child._spawn(command, os.environ if environment is None else environment, working_directory)
@@ -119,13 +91,16 @@ class Child:
         if not command or any("\0" in part for part in command):
             raise ValueError("a command is a list of texts without NUL characters")
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Of an earlier attempt in the same folder nothing must be taken for this one's.
+        for name in (RESULT, PROCESS):
+            (self.folder / name).unlink(missing_ok=True)
         mine = identity(os.getpid())
         marked = {MARK: os.path.realpath(self.folder), DAEMON_MARK: mine.text() if mine is not None else ""}
         spec = {
-            "command": [os.fspath(part) for part in command],
-            "environment": {**environment, **marked},
-            "working_directory": str(working_directory) if working_directory is not None else os.getcwd(),
-            "folder": str(self.folder),
+            "command": [_wired(part) for part in command],
+            "environment": {_wired(key): _wired(value) for key, value in {**environment, **marked}.items()},
+            "working_directory": _wired(working_directory if working_directory is not None else os.getcwd()),
+            "folder": _wired(self.folder),
             "daemon": marked[DAEMON_MARK],
         }
         with (self.folder / OUTPUT).open("ab") as log:
@@ -246,11 +221,11 @@ class Child:
         return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
 
     def _told(self, said: Mapping[str, Any]) -> Ended:
-        return _ended(said, oom_kills=self._oom_delta(), asked=said.get("asked") or None)
+        return said_ended(said, oom_kills=self._oom_delta())
 
     def _lost(self) -> Ended:
         """The nanny was killed. The kernel has killed the command with it; the rest is done here."""
-        killed, left = _sweep(self._remaining)
+        killed, left = sweep(self._remaining)
         self._reap(killed)
         return Ended(
             signal=signal.SIGKILL,
@@ -258,8 +233,8 @@ class Child:
             oom_kills=self._oom_delta(),
             asked=self._asked or "lost",
             reason="the process that supervised it was killed",
-            killed=_left_behind(killed),
-            left=_left_behind(left),
+            killed=left_behind(killed),
+            left=left_behind(left),
         )
 
     def _remaining(self) -> list[Process]:
@@ -273,11 +248,11 @@ class Child:
             for each in every
             if each.pid not in own and (each.session == self._nanny.pid or marks(each.pid).get(MARK) == mark)
         ]
-        return _with_descendants(roots, every)
+        return with_descendants(roots, every)
 
     def _reap(self, killed: Iterable[Process]) -> None:
-        """Zombies of a killed nanny are this process's children. Each is waited for by its number: the others belong
-        to whoever started them."""
+        """In a container whose first process this is, zombies of a killed nanny are its children. Each is waited for by
+        its number: the others belong to whoever started them."""
         assert self._nanny is not None
         numbers = {each.pid for each in killed}
         if self.pid is not None:
@@ -301,114 +276,6 @@ class Child:
                     pipe.close()
 
 
-def read_result(folder: Path) -> Ended | None:
-    """How an attempt ended that an earlier daemon began, as its nanny wrote it down; None where it did not.
-
-    Where the machine has been started anew since, it ended with that: `rebooted`.
-    """
-    said = _json(folder / RESULT)
-    if said is not None:
-        with suppress(msgspec.ValidationError, TypeError, ValueError):
-            return _ended(said, oom_kills=None, asked=said.get("asked") or None)
-    began = _json(folder / PROCESS)
-    now = boot_id()
-    if began is not None and now and isinstance(began.get("boot"), str) and began["boot"] not in ("", now):
-        return Ended(asked="reboot", reason="the machine was started anew while it ran", rebooted=True)
-    return None
-
-
-def leftovers(home: Path, folders: Iterable[Path] = ()) -> list[Leftover]:
-    """Processes of attempts under `home` whose daemon is dead. `folders` are attempts that may have been running: their
-    commands are found even where they have wiped the marks from their environment."""
-    return [
-        Leftover(pid=each.pid, name=each.name, folder=marks(each.pid).get(MARK)) for each in _left_of(home, folders)
-    ]
-
-
-def end_leftovers(home: Path, folders: Iterable[Path] = ()) -> list[Leftover]:
-    """Kills what an earlier daemon left behind, and waits until it is gone. Those that were killed.
-
-    Raises TimeoutError for a process that does not die: whoever started another run now would have two.
-    """
-    folders = list(folders)
-    killed, left = _sweep(lambda: _left_of(home, folders))
-    if left:
-        names = ", ".join(f"{each.pid} ({each.name})" for each in left)
-        raise TimeoutError(
-            f"of an earlier run these processes do not end, though they were killed: {names}; they wait in the kernel "
-            "for a device (a GPU, a network mount), so free that or restart the machine"
-        )
-    return list(_left_behind(killed))
-
-
-def _left_of(home: Path, folders: Iterable[Path]) -> list[Process]:
-    inside = os.path.join(os.path.realpath(home), "")
-    own = set(ancestors(os.getpid()))
-    every = {each.pid: each for each in processes() if not each.is_dead}
-    boot, namespace = boot_id(), namespace_id()
-    roots = []
-    for each in every.values():
-        found = marks(each.pid)
-        if each.pid in own or not os.path.join(found.get(MARK, ""), "").startswith(inside):
-            continue
-        daemon = Identity.parse(found.get(DAEMON_MARK, ""))
-        # Of a daemon in another container nothing can be said: it may be alive.
-        if daemon is not None and daemon[2:] == (boot, namespace) and not is_alive(daemon):
-            roots.append(each)
-    for folder in folders:
-        roots += _recorded(folder, every, own)
-    return _with_descendants(roots, every.values())
-
-
-def _recorded(folder: Path, every: Mapping[int, Process], own: set[int]) -> Iterator[Process]:
-    """What `process.json` of an attempt names and still lives, where its daemon does not."""
-    said = _json(folder / PROCESS) or {}
-    daemon = Identity.parse(str(said.get("daemon") or ""))
-    if daemon is None or is_alive(daemon):
-        return
-    for name in ("nanny", "command"):
-        whom = Identity.parse(str(said.get(name) or ""))
-        if whom is not None and whom.pid in every and whom.pid not in own and is_alive(whom):
-            yield every[whom.pid]
-
-
-def _with_descendants(roots: Iterable[Process], every: Iterable[Process]) -> list[Process]:
-    found = {each.pid: each for each in roots}
-    for each in descendants(list(found), every):
-        found.setdefault(each.pid, each)
-    return list(found.values())
-
-
-def _sweep(look: Any) -> tuple[list[Process], list[Process]]:
-    def looks() -> Iterator[list[Process]]:
-        while True:
-            yield look()
-
-    return end_all(looks(), deadline_seconds=_SWEEP_SECONDS)
-
-
-def _left_behind(found: Iterable[Process]) -> tuple[Leftover, ...]:
-    return tuple(Leftover(pid=each.pid, name=each.name) for each in found)
-
-
-def _ended(said: Mapping[str, Any], *, oom_kills: int | None, asked: str | None) -> Ended:
-    return Ended(
-        exit_code=said["exit_code"],
-        signal=said["signal"],
-        seconds=said.get("seconds"),
-        peak_rss_bytes=said.get("peak_rss_bytes"),
-        oom_kills=oom_kills,
-        asked=asked,
-        reason=said.get("reason"),
-        killed=tuple(Leftover(pid=pid, name=name) for pid, name in said.get("killed", ())),
-        left=tuple(Leftover(pid=pid, name=name) for pid, name in said.get("left", ())),
-        pids=tuple(said.get("pids", ())),
-    )
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+def _wired(text: str | Path) -> str:
+    """The same bytes for the nanny, whose names are UTF-8 whatever this process's locale says."""
+    return os.fsencode(text).decode("utf-8", "surrogateescape")

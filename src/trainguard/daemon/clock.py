@@ -1,8 +1,8 @@
 """Time for the loop: intervals by the monotonic clock, and what of them outlives the process.
 
 A wall clock that jumps (NTP, a person, a suspended machine) changes nothing here. On Linux the monotonic clock counts
-from the boot and is the same in all processes (clock_gettime(2)), so that a moment of another process can be compared as
-long as the boot is the same.
+from the boot and is the same in all processes (clock_gettime(2)), so that a moment of another process can be compared
+as long as the boot is the same.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class Every:
 
     def at_once(self) -> None:
         self._next = -float("inf")
+
+    def sooner(self, seconds: float) -> None:
+        """Not later than `seconds` from now."""
+        self._next = min(self._next, self._clock() + seconds)
 
     def later(self, seconds: float) -> None:
         """Not before `seconds` from now."""

@@ -20,13 +20,15 @@ from trainguard.checkpoints import quarantine
 from trainguard.daemon.child import Child, Ended
 from trainguard.daemon.foreign_command import ForeignCommand
 from trainguard.daemon.foreign_watch import ForeignWatch
+from trainguard.daemon.nanny import OUTPUT
 from trainguard.daemon.witness import Witness
 from trainguard.errors import UsageError
 from trainguard.facts.checkpoint.latest import broken_and_newer, latest_verified_checkpoint
 from trainguard.facts.checkpoint.verify import verify
 from trainguard.facts.machine.folder import read_folder
 from trainguard.findings import EXIT_INTERNAL, Finding
-from trainguard.recovery import classify, decide
+from trainguard.recovery.classify import classify
+from trainguard.recovery.decide import decide
 from trainguard.recovery.records import Attempt, Decision, Failure, History, Limits
 from trainguard.signals.codes import run_finding
 from trainguard.sources.base import Record, Source
@@ -100,7 +102,9 @@ class ForeignRun:
             self._remember(decision)
             self.tell("decision", decision=decision, failure=failure)
             if decision.act not in ("retry", "pause") or not self._wait(decision):
-                self.tell("done", code=code, words=decision.advice or decision.why)
+                advice = f"; {decision.advice}" if decision.advice and self.command.resume == "no" else ""
+                log = self.folder / str(self.history.attempts[-1].number) / OUTPUT
+                self.tell("done", code=code, words=f"{decision.why}{advice}; its output is in {log}")
                 return code or EXIT_INTERNAL
 
     # -- one attempt -----------------------------------------------------------
@@ -110,15 +114,14 @@ class ForeignRun:
         place = self._place()
         words = self.command.again(place.checkpoint, self.history.changes)
         folder = self.folder / str(number)
-        witness = Witness(self.command.output_dir)
-        witness.start()
+        witness = Witness(self.command.output_dir or self.command.working_directory)
         started = time.time()
         child = Child.start(
             words, folder=folder, environment=self.environment, working_directory=self.command.working_directory
         )
         self.tell("started", attempt=number, pid=child.pid, words=words, checkpoint=place.checkpoint)
         watch = ForeignWatch(
-            child.folder / "output.log",
+            child.folder / OUTPUT,
             output_dir=self.command.output_dir,
             hang_seconds=self.settings.hang_seconds,
             began=started,
@@ -138,9 +141,11 @@ class ForeignRun:
             raise
         finally:
             watch.close()
-        evidence = witness.evidence(ended, asked_by=asked_by, log=child.folder / "output.log", started=started)
-        if evidence.step is None and watch.step is not None:
-            evidence = msgspec.structs.replace(evidence, step=watch.step)
+        evidence = witness.evidence(ended, folder=child.folder, asked_by=asked_by)
+        witness.close()
+        # Before its first line of metrics an attempt stands where it began.
+        if evidence.step is None and (step := watch.step if watch.step is not None else place.step) is not None:
+            evidence = msgspec.structs.replace(evidence, step=step)
         failure = None if asked_by == "drain" and exit_code(ended) == 0 else classify(evidence)
         self.tell("ended", attempt=number, code=exit_code(ended), failure=failure)
         verified = self._place()
@@ -210,7 +215,9 @@ class ForeignRun:
         )
 
     def _only_what_can_go_on(self, decision: Decision) -> Decision:
-        """A restart from the beginning would write over what was saved: it is left to the user."""
+        """What waits for a person ends. So does what would begin anew, and write over what was saved."""
+        if decision.act == "pause" and decision.wait_for is None:
+            return msgspec.structs.replace(decision, act="hold")
         if decision.act not in ("retry", "pause") or self.command.resume != "no" or self._place().checkpoint is None:
             return decision
         why = (

@@ -128,7 +128,7 @@ class HangWatch:
         return max(floor, _FACTOR * (self._slowest(phase) or 0.0), self._first_budget(phase))
 
     def _slowest(self, phase: Phase) -> float | None:
-        """The longest silence of the phase; of many steps the third longest, since one may have been stopped by hand."""
+        """The longest silence of the phase; of many steps the third longest: one may have been stopped by hand."""
         gaps = self._gaps.get(phase)
         return gaps[-1] if gaps else None
 
@@ -185,7 +185,7 @@ class HangWatch:
 
     def _is_moving(self, passed: float) -> bool:
         """Whether the attempt reads or writes, in a phase in which it gives no other sign."""
-        if self._tree is None or self._hang_seconds is not None or self.phase not in _MOVING_PHASES:
+        if self._tree is None or self._every_phase or self.phase not in _MOVING_PHASES:
             return False
         moved = sum(_moved_bytes(each.pid) for each in self._tree())
         before, self._moved = self._moved, moved
@@ -220,7 +220,7 @@ def _beat(line: Mapping[str, object]) -> Beat | None:
         beat = msgspec.convert(line, type=Beat)
     except msgspec.ValidationError:
         return None
-    return beat if beat.phase in get_args(Phase) else None
+    return beat if beat.phase in get_args(Phase) and beat.pid > 0 else None
 
 
 def _is_stopped(pid: int | None) -> bool:

@@ -163,14 +163,14 @@ class _Nanny:
             self._cannot(code, f"{os.fsdecode(what)}: {os.strerror(int(number))}")
 
     def _become_command(self, nanny: int, hold: int, held: int, tell: int, log: int) -> NoReturn:
-        """In the forked child; everything that is open closes at the exec, as all of Python's descriptors do (PEP 446)."""
+        """In the forked child. What is open closes at the exec, as all of Python's descriptors do (PEP 446)."""
         doing = "process"
         try:
             die_with_parent()
             if os.getppid() != nanny:  # it died before it could be asked for
                 os._exit(CANNOT_EXECUTE)
             signal.set_wakeup_fd(-1)
-            for number in (
+            for each in (
                 signal.SIGCHLD,
                 signal.SIGTERM,
                 signal.SIGINT,
@@ -180,7 +180,7 @@ class _Nanny:
                 signal.SIGPIPE,
                 signal.SIGXFSZ,
             ):
-                signal.signal(number, signal.SIG_DFL)
+                signal.signal(each, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             # A group of its own: `kill 0` and Ctrl-C inside of it do not reach the nanny.
             os.setpgid(0, 0)

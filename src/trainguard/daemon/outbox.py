@@ -1,9 +1,9 @@
 """Alerts: from events into the outbox, and from there to each channel, at least once, with a key that never changes.
 
-An alert is in the database before anybody tries to send it, under a key that is made of its event, so that no kill loses
-or doubles it there. What is sent is marked for its channel at once. A kill between the two sends one alert a channel once
-more, and the receiver can tell by the key: the header Idempotency-Key of the webhook (draft-ietf-httpapi-idempotency-
-key-header-07) and "key" in its body, the last line elsewhere.
+An alert is in the database before anybody tries to send it, under a key that is made of its event, so that no kill
+loses or doubles it there. What is sent is marked for its channel at once. A kill between the two sends one alert a
+channel once more, and the receiver can tell by the key: the header Idempotency-Key of the webhook
+(draft-ietf-httpapi-idempotency-key-header-07) and "key" in its body, the last line elsewhere.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Protocol
 
 import msgspec
 
-from trainguard.daemon.channels import Channel, sent_together
+from trainguard.daemon.channels import WAIT_SECONDS, Channel, sent_together
 from trainguard.durable import write_atomically
 from trainguard.findings import SEVERITIES, Severity
 from trainguard.queue.records import Event, OutboxEntry, QueuedFile
+from trainguard.report.summary import counted
 from trainguard.report.visible import masked, visible
 
 # The pause before the next try: 30 s, 1 min, 2 min and so on up to an hour. Services that limit the rate do so by
@@ -29,22 +30,28 @@ _LONGEST_BODY = 2000  # characters: Discord refuses more
 _LONGEST_TITLE = 200
 _PAGE = 1000
 _CURSOR = "outbox.json"
+SUMMARY = "summary:"  # asked for by its hour, so it is told whatever severity is asked for
 ALERTED = ("transition", "paused", "recovered", "rebuilt")
 _RANK: Mapping[str, int] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _SEVERITIES: Mapping[str, Severity] = {"failed": "error", "quarantined": "error", "held": "warn"}
 _DO: Mapping[str, str] = {
     "failed": "`trainguard log {id}` shows why, `trainguard queue retry {id}` takes it up again",
     "quarantined": "`trainguard log {id}` shows each attempt, `trainguard queue retry {id}` takes it up again",
-    "held": "it waits for a person: `trainguard queue release {id}` lets it go on, `trainguard queue cancel {id}` ends it",
+    "held": "it waits for a person: `trainguard queue release {id}` lets it go on, `... cancel {id}` ends it",
 }
 
 
 class Outbox(Protocol):
     """The part of a queue that is used here."""
 
-    def get(self, id: int) -> QueuedFile | None: ...
+    def get(self, number: int) -> QueuedFile | None: ...
     def events(
-        self, file_id: int | None = None, after: int = 0, limit: int | None = None, *, kinds: Collection[str] | None = None
+        self,
+        file_id: int | None = None,
+        after: int = 0,
+        limit: int | None = None,
+        *,
+        kinds: Collection[str] | None = None,
     ) -> Sequence[Event]: ...
     def alert(
         self,
@@ -56,9 +63,9 @@ class Outbox(Protocol):
         after_seconds: float = 0,
     ) -> object: ...
     def outbox(self, now: float) -> Sequence[OutboxEntry]: ...
-    def delivered(self, id: int, channel: str) -> object: ...
-    def undelivered(self, id: int, next_try: float) -> object: ...
-    def close_alert(self, id: int) -> object: ...
+    def delivered(self, number: int, channel: str) -> object: ...
+    def undelivered(self, number: int, next_try: float) -> object: ...
+    def close_alert(self, number: int) -> object: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +91,10 @@ def alert_of(event: Event, name: str | None = None) -> Alert | None:
     """The alert of an event, None where nobody needs to hear of it. `name` is that of its file."""
     file = f"file {event.file_id}" + (f" ({name})" if name else "")
     cause = event.cause or "no cause was given"
-    if event.kind == "transition" and event.to_state in _SEVERITIES and event.from_state != event.to_state:
-        words = _DO[event.to_state].format(id=event.file_id)
-        return _alert(event, _SEVERITIES[event.to_state], f"{file} is {event.to_state}", f"{cause}; {words}")
+    state = event.to_state or ""
+    if event.kind == "transition" and state in _SEVERITIES and event.from_state != state:
+        words = _DO[state].format(id=event.file_id)
+        return _alert(event, _SEVERITIES[state], f"{file} is {state}", f"{cause}; {words}")
     if event.kind == "paused":
         return _alert(event, "warn", "the queue is paused", f"{cause}; `trainguard status` shows what it waits for")
     if event.kind == "rebuilt":
@@ -94,7 +102,7 @@ def alert_of(event: Event, name: str | None = None) -> Alert | None:
     if event.kind == "recovered":
         lost, seconds = event.data.get("lost_steps"), event.data.get("seconds")
         figures = [f"{seconds:.0f} s after the fault"] if isinstance(seconds, int | float) else []
-        figures += [f"{lost} steps are made again"] if isinstance(lost, int) else []
+        figures += [counted(lost, "step") + " made again"] if isinstance(lost, int) else []
         return _alert(event, "info", f"{file} goes on", "; ".join([*figures, *([event.cause] if event.cause else [])]))
     return None
 
@@ -157,6 +165,7 @@ def deliver(
     least: Severity = "warn",
     clock: Callable[[], float] = time.time,
     limit: int = 200,
+    wait_seconds: float = WAIT_SECONDS,
 ) -> Delivered:
     """Sends what is due to each channel that does not have it yet, the oldest first, and marks it at once.
 
@@ -165,11 +174,13 @@ def deliver(
     """
     sent, broken = 0, dict[str, str]()
     for entry in queue.outbox(clock())[:limit]:
-        if _RANK.get(entry.severity, 0) > _RANK[least]:
+        if _RANK.get(entry.severity, 0) > _RANK[least] and not entry.key.startswith(SUMMARY):
             queue.close_alert(entry.id)
             continue
         missing = [each for each in channels if each.name not in entry.delivered]
-        for channel, problem in sent_together(entry, [each for each in missing if each.name not in broken]):
+        for channel, problem in sent_together(
+            entry, [each for each in missing if each.name not in broken], wait_seconds=wait_seconds
+        ):
             if problem is None:
                 queue.delivered(entry.id, channel.name)
                 sent += 1
@@ -184,6 +195,6 @@ def deliver(
 
 
 def _safe(text: str, most: int) -> str:
-    """Text of names and logs, for a message: control characters visible, tokens starred out, cut to `most` characters."""
+    """Text of names and logs, for a message: control characters visible, tokens starred out, cut to `most`."""
     shown = masked(visible(text))
     return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from trainguard.daemon.lock import holder
 from trainguard.daemon.reporting import Progress, Readable, alive, own_steps, progress, seconds_left
 from trainguard.queue.records import Event, QueuedFile, State, Worker
 
@@ -60,10 +61,14 @@ class Overview:
     disk_free_bytes: int | None
 
 
-def overview(queue: Seen, output_dir: Path, now: float) -> Overview:
-    """Reads it all. Raises what the database raises, and nothing for what the run has written."""
+def overview(queue: Seen, output_dir: Path, now: float, *, lock_folder: Path | None = None) -> Overview:
+    """Reads it all. Raises what the database raises, and nothing for what the run has written.
+
+    `lock_folder` is where the lock of the only daemon lies: whether it lives is then asked of the kernel, and else told
+    from when it was seen last.
+    """
     workers = queue.workers()
-    living = alive(workers, now)
+    living = alive(workers, now) if lock_folder is None else _holding(workers, lock_folder, now)
     current = queue.list(states=("training", "verifying", "checking"), limit=5)
     training = next((each for each in current if each.state in ("training", "verifying")), None)
     run = progress(output_dir, now) if training is not None else Progress()
@@ -87,11 +92,30 @@ def overview(queue: Seen, output_dir: Path, now: float) -> Overview:
     )
 
 
+def _holding(workers: Sequence[Worker], lock_folder: Path, now: float) -> list[Worker]:
+    """The daemon that holds the lock; one that has not announced itself yet is starting."""
+    held = holder(lock_folder)
+    if held is None:
+        return []
+    known = [each for each in workers if each.pid == held.pid] or [
+        Worker(
+            owner="",
+            lineage="",
+            host=held.host or "this machine",
+            pid=held.pid or 0,
+            started=held.started or now,
+            seen=now,
+            doing="starting",
+        )
+    ]
+    return [max(known, key=lambda each: each.seen)]
+
+
 def last_faults(queue: Readable, most: int) -> list[Fault]:
     """The newest faults, the newest first, each with how it was survived."""
     events = queue.events(kinds=("attempt-end", "recovered"), limit=_LOOKED_AT, newest_first=True)
     back: dict[int | None, Mapping[str, Any]] = {}
-    faults = []
+    faults: list[Fault] = []
     for event in events:
         failure = event.data.get("failure")
         if event.kind == "recovered":

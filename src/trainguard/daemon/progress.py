@@ -10,6 +10,7 @@ from trainguard.daemon.beats import NewLines
 from trainguard.train.events import EVENTS, FOLDER
 from trainguard.train.heartbeat import HEARTBEAT
 
+
 class Progress:
     """The steps of one attempt. Global steps; None until known.
 

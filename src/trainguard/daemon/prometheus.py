@@ -1,8 +1,8 @@
 """What is told of a queue to Prometheus: a text file for the node exporter, or a port of this machine.
 
 Names and units as Prometheus has them (https://prometheus.io/docs/practices/naming/: a prefix, base units in plural,
-`_total` for counters). All values are made from the database when they are asked for, so that a daemon that starts again
-goes on counting where the last one was.
+`_total` for counters). All values are made from the database, so that a daemon that starts again goes on counting where
+the last one was.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PREFIX = "trainguard"
 
 
 class Figures:
-    """The state of one queue as metrics. `refresh` reads it, in the daemon's thread; a scrape gives what was read last."""
+    """The state of one queue as metrics. `refresh` reads it, in the daemon's thread; a scrape gives what was read."""
 
     def __init__(self, lineage: str, output_dir: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._lineage = lineage
@@ -37,12 +37,17 @@ class Figures:
         self._lock = threading.Lock()
         self._metrics: list[Metric] = []
 
-    def refresh(self, queue: Readable) -> None:
-        """Reads the queue. Raises what the database raises; then the former figures stay."""
-        tally(queue, self._tally)
+    def refresh(self, queue: Readable) -> bool:
+        """Reads what is new in the queue; False where there is more, so that it is to be called again soon.
+
+        Raises what the database raises; then the former figures stay.
+        """
+        if not tally(queue, self._tally):
+            return False
         metrics = list(_metrics(queue, self._tally, self._lineage, self._output_dir, self._clock()))
         with self._lock:
             self._metrics = metrics
+        return True
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client calls at each scrape, from a thread of its own."""
@@ -54,7 +59,7 @@ class Figures:
         from prometheus_client.registry import CollectorRegistry
 
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(self)  # type: ignore[arg-type]
+        registry.register(self)
         return registry
 
 
@@ -95,9 +100,7 @@ def serve(figures: Figures, port: int, *, address: str = "127.0.0.1") -> Callabl
     return end
 
 
-def _metrics(
-    queue: Readable, counted: Tally, lineage: str, output_dir: Path, now: float
-) -> Iterator[Metric]:
+def _metrics(queue: Readable, counted: Tally, lineage: str, output_dir: Path, now: float) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
     def family(kind: Any, name: str, about: str, values: Mapping[tuple[str, ...], float], *labels: str) -> Any:
@@ -107,22 +110,32 @@ def _metrics(
         return made
 
     counts = queue.counts()
-    waiting = queue.list(states=("accepted", "checking", "waiting"))
-    oldest = min((each.accepted_at for each in waiting), default=None)
-    depth = {(state,): float(counts.get(state, 0)) for state in STATES}
+    oldest = min(counted.waiting.values(), default=None)
+    depth: dict[tuple[str, ...], float] = {(state,): float(counts.get(state, 0)) for state in STATES}
     yield family(GaugeMetricFamily, "queue_files", "Files by the state that they are in.", depth, "state")
     age = max(now - oldest, 0.0) if oldest is not None else 0.0
     yield family(
-        GaugeMetricFamily, "queue_oldest_waiting_seconds", "Age of the oldest file that waits, 0 for none.", {(): age}
+        GaugeMetricFamily,
+        "queue_oldest_waiting_seconds",
+        "How long the file waits that has waited longest, 0 for none.",
+        {(): age},
     )
     yield family(CounterMetricFamily, "files_accepted", "Files that were ever accepted.", {(): counted.accepted})
-    ended = {(state,): float(counted.ended.get(state, 0)) for state in ("done", "failed", "quarantined")}
+    ended: dict[tuple[str, ...], float] = {
+        (state,): float(counted.ended.get(state, 0)) for state in ("done", "failed", "quarantined")
+    }
     yield family(CounterMetricFamily, "files_ended", "Files that reached an end, by which.", ended, "state")
-    attempts = {(outcome,): float(number) for outcome, number in sorted(counted.attempts.items())}
+    attempts: dict[tuple[str, ...], float] = {
+        (outcome,): float(number) for outcome, number in sorted(counted.attempts.items())
+    }
     yield family(CounterMetricFamily, "attempts", "Attempts that ended, by what they ended with.", attempts, "outcome")
-    recoveries = {(kind,): float(number) for kind, number in sorted(counted.recoveries.items())}
+    recoveries: dict[tuple[str, ...], float] = {
+        (kind,): float(number) for kind, number in sorted(counted.recoveries.items())
+    }
     yield family(CounterMetricFamily, "recoveries", "Faults survived, by kind.", recoveries, "kind")
-    yield family(CounterMetricFamily, "lost_steps", "Steps that were made again after a fault.", {(): counted.lost_steps})
+    yield family(
+        CounterMetricFamily, "lost_steps", "Steps that were made again after a fault.", {(): counted.lost_steps}
+    )
     yield family(CounterMetricFamily, "steps", "Optimizer steps made, with those made again.", {(): counted.steps})
     yield family(
         CounterMetricFamily,
@@ -165,9 +178,7 @@ def _buckets(counted: Tally) -> list[tuple[str, float]]:
 def newest_checkpoint_time(output_dir: Path) -> float | None:
     """When the newest checkpoint folder was written (unix seconds), None where there is none."""
     try:
-        found = [
-            each.stat().st_mtime for each in output_dir.iterdir() if CHECKPOINT_NAME.match(each.name)
-        ]
+        found = [each.stat().st_mtime for each in output_dir.iterdir() if CHECKPOINT_NAME.match(each.name)]
     except OSError:
         return None
     return max(found, default=None)

@@ -3,8 +3,8 @@
 ETTR, the effective training time ratio, is the productive time of training over the wall time of the files in work
 (Kokolis et al. 2024, "Revisiting Reliability in Large-Scale Machine Learning Research Clusters", arXiv:2410.21680,
 section on ETTR: productive runtime / available wallclock time of a job run). Productive is the time from the first step
-of an attempt to its end, less the share of its steps that were made again later. Wall time of a file runs from its first
-attempt until it is done, put aside or held, pauses and back-off included, and no idle time of an empty queue.
+of an attempt to its end, less the share of its steps that were made again later. Wall time of a file runs from its
+first attempt until it is done, put aside or held, pauses and back-off included, and no idle time of an empty queue.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ TALLIED = ("attempt-start", "attempt-end", "first-step", "recovered", "transitio
 # Of what a run appends to, so much is read from its end: a heartbeat is 110 bytes, a line of metrics under 1 kB.
 _TAIL_BYTES = 256 * 1024
 _PAGE = 5000  # events a query
+_TURN = 2000  # events that are counted at once: some 50 ms
 _FOR_PACE = 20  # metrics lines that tell how fast a run is of late
 # A worker that has not been seen for so long is taken for dead: three times the lease of 30 s.
 ALIVE_SECONDS = 90.0
+STOPPED = "stopped"  # what a daemon announces last
 
 
 class Readable(Protocol):
@@ -58,8 +60,8 @@ class Readable(Protocol):
 class Tally:
     """Counts over the events of a queue, told one after the other. Times are seconds.
 
-    `last_id` is the event that was counted last, so that later ones can be added. `recoveries` counts by the kind of the
-    failure that was survived; `recovery_counts` are those of RECOVERY_BOUNDS and of longer ones.
+    `last_id` is the event that was counted last, so that later ones can be added. `recoveries` counts by the kind of
+    the failure that was survived; `recovery_counts` are those of RECOVERY_BOUNDS and of longer ones.
     """
 
     last_id: int = 0
@@ -74,6 +76,7 @@ class Tally:
     productive_seconds: float = 0.0
     wall_seconds: float = 0.0
     first_start: float | None = None
+    waiting: dict[int, float] = field(default_factory=dict)  # files that wait: since when
     _begun: dict[int, float] = field(default_factory=dict)  # files in work: since when
     _running: dict[int, float] = field(default_factory=dict)  # attempts in progress: when the first step was made
     _started: dict[int, float] = field(default_factory=dict)  # attempts in progress: when they were started
@@ -106,12 +109,19 @@ class Tally:
 
     def _add(self, event: Event) -> None:
         number = event.file_id
+        if number is not None and event.to_state is not None:
+            if event.to_state in ("accepted", "checking", "waiting"):
+                self.waiting.setdefault(number, event.time)
+            else:
+                self.waiting.pop(number, None)
         match event.kind:
             case "accepted":
                 self.accepted += 1
             case "attempt-start" if number is not None:
                 self._begun.setdefault(number, event.time)
                 self._started[number] = event.time
+                # Of an attempt whose end nobody saw it is not known how long it trained: none of it counts.
+                self._running.pop(number, None)
                 self.first_start = event.time if self.first_start is None else min(self.first_start, event.time)
             case "first-step" if number is not None:
                 self._running[number] = event.time
@@ -144,7 +154,8 @@ class Tally:
         self._pace[number] = seconds / steps if steps else 0.0
 
     def _recover(self, event: Event) -> None:
-        kind = self._failed.pop(event.file_id, "unknown") if event.file_id is not None else "unknown"
+        failed = self._failed.pop(event.file_id, "unknown") if event.file_id is not None else "unknown"
+        kind = str(event.data.get("kind") or failed)[:40]
         self.recoveries[kind] = self.recoveries.get(kind, 0) + 1
         lost = max(int(figure_of(event.data, "lost_steps") or 0), 0)
         self.lost_steps += lost
@@ -166,10 +177,12 @@ class Tally:
         self._failed.pop(number, None)
 
 
-def tally(queue: Readable, given: Tally | None = None) -> Tally:
-    """All events of the queue counted, or those since `given` was made added to it."""
-    counted = given if given is not None else Tally()
-    return counted.add(all_events(queue, kinds=TALLIED, after=counted.last_id))
+def tally(queue: Readable, counted: Tally) -> bool:
+    """Adds the next page of events to `counted`; whether it has them all now. Years of history are counted in many
+    small turns, since whoever counts may have something else to do."""
+    events = queue.events(after=counted.last_id, limit=_TURN, kinds=TALLIED)
+    counted.add(events)
+    return len(events) < _TURN
 
 
 def all_events(queue: Readable, *, kinds: Collection[str] | None = None, after: int = 0) -> Iterator[Event]:
@@ -191,13 +204,17 @@ class Progress:
 
 
 def progress(output_dir: Path, now: float) -> Progress:
-    """Where the run in an output folder stands. Empty where it has written nothing. Never raises for what lies there."""
+    """Where the run in an output folder stands. Empty where it has written nothing. Never raises for its content."""
     folder = output_dir / FOLDER
-    beat = next(reversed(tail(folder / HEARTBEAT)), {})
+    beat: Mapping[str, Any] = next(reversed(tail(folder / HEARTBEAT)), {})
     metrics = [line for line in tail(folder / EVENTS) if line.get("event") in ("metrics", "start", "resume")]
     loss = next((value for line in reversed(metrics) if (value := _loss(line)) is not None), None)
     when = figure_of(beat, "time")
-    steps = [each for each in (figure_of(beat, "step"), figure_of(metrics[-1] if metrics else {}, "step")) if each is not None]
+    steps = [
+        each
+        for each in (figure_of(beat, "step"), figure_of(metrics[-1] if metrics else {}, "step"))
+        if each is not None
+    ]
     return Progress(
         phase=str(beat["phase"])[:40] if isinstance(beat.get("phase"), str) else None,
         step=int(steps[0]) if steps else None,
@@ -232,9 +249,9 @@ def seconds_left(file: QueuedFile, now: Progress) -> float | None:
 
 
 def own_steps(file: QueuedFile, now: Progress | None = None) -> int | None:
-    """How many of this file's own steps are made."""
+    """How many of this file's own steps are made; None until it is known where it began."""
     step = now.step if now is not None and now.step is not None else file.step
-    return max(step - (file.step_before or 0), 0) if step is not None else None
+    return max(step - file.step_before, 0) if step is not None and file.step_before is not None else None
 
 
 def tail(path: Path, size: int = _TAIL_BYTES) -> list[dict[str, Any]]:
@@ -271,7 +288,8 @@ def _objects(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
 
 def alive(workers: Iterable[Worker], now: float) -> list[Worker]:
     """The daemons that were seen of late, those that were seen last first."""
-    return sorted((each for each in workers if now - each.seen < ALIVE_SECONDS), key=lambda each: -each.seen)
+    here = [each for each in workers if now - each.seen < ALIVE_SECONDS and each.doing != STOPPED]
+    return sorted(here, key=lambda each: -each.seen)
 
 
 def figure_of(values: Mapping[str, Any], key: str) -> float | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from trainguard.daemon.channels import channels_of
+from trainguard.daemon.channels import channels_of, preload
 from trainguard.daemon.outbox import Outbox, Raiser, deliver
 from trainguard.facts.config.schema_blocks import Alerts
 
@@ -55,7 +55,11 @@ class Courier:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._order = Order(
-            home=str(home), lineage=lineage, alerts=alerts, database_url=database_url, label=Path(lineage).name or lineage
+            home=str(home),
+            lineage=lineage,
+            alerts=alerts,
+            database_url=database_url,
+            label=Path(lineage).name or lineage,
         )
         self._home = home
         self._deadline = deadline_seconds
@@ -65,7 +69,6 @@ class Courier:
         self._began = -float("inf")
         self._lonely = not channels_of(alerts)
 
-    @property
     def busy(self) -> bool:
         """Whether alerts are on their way."""
         return self._sender is not None
@@ -113,9 +116,7 @@ class Courier:
     def _reap(self) -> None:
         if self._sender is None:
             return
-        if self._sender.poll() is not None:
-            self._end()
-        elif self._clock() - self._began > self._deadline:
+        if self._sender.poll() is not None or self._clock() - self._began > self._deadline:
             self._end()
 
     def _end(self) -> None:
@@ -141,9 +142,8 @@ def main() -> int:
         return 75
     from trainguard.queue.store import open_queue
 
-    queue: Any = open_queue(
-        home, lineage=order.lineage, owner=f"alerts:{os.getpid()}", database_url=order.database_url
-    )
+    preload(order.alerts)
+    queue: Any = open_queue(home, lineage=order.lineage, owner=f"alerts:{os.getpid()}", database_url=order.database_url)
     try:
         done = deliver(queue, channels_of(order.alerts, lineage=order.label), least=order.alerts.min_severity)
     finally:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from trainguard.daemon.outbox import SUMMARY
 from trainguard.daemon.reporting import figure_of
 from trainguard.queue.records import Event, QueuedFile, State
 from trainguard.report.visible import masked, visible
@@ -25,7 +26,12 @@ class Summarised(Protocol):
         self, states: Collection[State] | None = None, limit: int | None = None, newest_first: bool = False
     ) -> Sequence[QueuedFile]: ...
     def events(
-        self, file_id: int | None = None, after: int = 0, limit: int | None = None, *, kinds: Collection[str] | None = None,
+        self,
+        file_id: int | None = None,
+        after: int = 0,
+        limit: int | None = None,
+        *,
+        kinds: Collection[str] | None = None,
         newest_first: bool = False,
     ) -> Sequence[Event]: ...
     def counts(self) -> dict[State, int]: ...
@@ -72,10 +78,19 @@ class Summary:
         if local.tm_hour < self._hour or day == self._told:
             return False
         since = now - 86400.0
+        first = queue.events(limit=1)
+        if not first or first[0].time > _hour_of(local, self._hour):
+            self._told = day  # there was no yesterday, so that there is nothing to say of it
+            return False
         title, body = summary_text(day_since(queue, since))
-        queue.alert(f"summary:{day}", "info", title, body)
+        queue.alert(f"{SUMMARY}{day}", "info", title, body)
         self._told = day
         return True
+
+
+def _hour_of(local: time.struct_time, hour: int) -> float:
+    """That hour of a day in unix seconds; the machine's zone says whether it is summer there (mktime(3))."""
+    return time.mktime((local.tm_year, local.tm_mon, local.tm_mday, hour, 0, 0, 0, 0, -1))
 
 
 def day_since(queue: Summarised, since: float) -> Day:
@@ -124,13 +139,17 @@ def summary_text(day: Day) -> tuple[str, str]:
         f"steps made: {day.steps:,}, of which {day.lost_steps:,} were made again",
     ]
     if day.faults:
-        kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(day.faults.items(), key=lambda each: -each[1]))
+        kinds = ", ".join(
+            f"{number:,} {kind}" for kind, number in sorted(day.faults.items(), key=lambda each: -each[1])
+        )
         lines.append(f"faults: {kinds}; survived: {day.recovered:,}")
     else:
         lines.append("faults: none")
     lines.append(f"waiting: {_files(day.waiting)}; in work: {day.working:,}")
     if day.paused is not None:
-        lines.append(f"the queue is paused: {_safe(day.paused)}; `trainguard queue list` and `trainguard status` show more")
+        lines.append(
+            f"the queue is paused: {_safe(day.paused)}; `trainguard queue list` and `trainguard status` show more"
+        )
     if day.asking_count:
         lines.append(f"for a person: {_named(day.asking, day.asking_count)}; `trainguard log FILE` says why")
     return title, "\n".join(lines)

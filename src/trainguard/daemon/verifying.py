@@ -59,7 +59,7 @@ def read_trained(said: Said) -> Trained:
 
 
 def verify_trained(output_dir: Path, file_id: str) -> Trained:
-    """Whether the steps of this file are all made, and what they made is on the disk. Raises nothing for what it finds."""
+    """Whether the steps of this file are all made, and what they made is on the disk. Never raises."""
     folder = latest_verified_checkpoint(output_dir)
     if folder is not None:
         one = verify(folder, output_dir, deep=True)

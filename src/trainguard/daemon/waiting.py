@@ -8,12 +8,12 @@ from collections.abc import Callable
 from trainguard.daemon.acting import WAITS
 from trainguard.daemon.background import Background
 from trainguard.daemon.clock import Every
-from trainguard.facts.machine.folder import read_folder
 from trainguard.daemon.settings import Settings
+from trainguard.facts.machine.folder import read_folder
 
 # A person who frees a disk or mounts a server again should not have to wait for long; asking costs one small process.
 _PROBE_SECONDS = 15.0
-# Nothing can be asked about the network in general, nor about a GPU without taking it: the next attempt is the question.
+# Nothing can be asked about the network in general, nor about a GPU without taking it: the next attempt is to show.
 _TRY_SECONDS = 60.0
 _DEADLINE_SECONDS = 10.0
 # A checkpoint that failed for want of room needs as much as the last one, and the file system a little for itself.
@@ -73,7 +73,7 @@ class Waits:
 
     def _mount(self) -> str | None:
         facts = read_folder(self._settings.output_dir, deadline_seconds=_DEADLINE_SECONDS)
-        if facts.write is None or facts.write.ok is not True:
+        if facts.write is None or not facts.write.written:
             return None
         return f"{self._settings.output_dir} answers and can be written"
 

@@ -60,6 +60,8 @@ def duplicate_cause(name: str, earlier_id: int, earlier_name: str, earlier_state
 
     named = "under the same name" if name == earlier_name else f"as {shown(earlier_name)}"
     return (
-        f"QUEUE003: the content is that of file {earlier_id}, accepted before {named} and now {earlier_state}; it is held, "
-        "so that nothing is trained twice by accident: `trainguard queue release` with its number trains it all the same"
+        f"QUEUE003: the content is that of file {earlier_id}, accepted before {named} and now {earlier_state}; it "
+        "is held, "
+        "so that nothing is trained twice by accident: `trainguard queue release` with its number trains it all the "
+        "same"
     )

@@ -1,7 +1,7 @@
 """Custody of accepted files: content-addressed, read-only, and never without a row of the queue for long.
 
-`files/<sha256>/<safe name>` holds the content, the hidden sidecars beside it what the queue knows. How a file comes here
-is told in `intake`; nothing here is deleted but by `retention`.
+`files/<sha256>/<safe name>` holds the content, the hidden sidecars beside it what the queue knows. How a file comes
+here is told in `intake`; nothing here is deleted but by `retention`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainguard.durable import make_folder, sync_folder
 from trainguard.queue import intake, settled
@@ -18,6 +20,11 @@ from trainguard.queue.intake import Batch, Entry, Identity, OnProgress, Wanted, 
 from trainguard.queue.names import safe_name, shown, text_of
 from trainguard.queue.records import Priority, QueuedFile, State
 from trainguard.queue.sidecars import FILES, write_sidecar
+
+if TYPE_CHECKING:
+    from trainguard.queue.reconciling import Reconciled
+    from trainguard.queue.retention import Pruned
+    from trainguard.queue.store import Queue
 
 # What os.link says where a file system has no hard links, or one more is not allowed (link(2)).
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV)
@@ -36,7 +43,8 @@ class Kept:
 
 
 class Custody:
-    """The files under `home`, the queue's folder. Methods raise OSError where the disk refuses; nothing is lost then."""
+    """The files under `home`, the queue's folder. Methods raise OSError where the disk refuses; nothing is lost
+    then."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -71,7 +79,7 @@ class Custody:
             intake.fetch(batch, entry)
             kept = self.keep(batch, entry)
             self.sync(kept)
-            if remove:
+            if remove and os.path.lexists(path):
                 intake.release(batch, entry)
             self.done(batch, entry)
             return kept
@@ -85,22 +93,20 @@ class Custody:
         path = self.path_of(sha256, entry.name)
         make_folder(self.home / FILES)
         path.parent.mkdir(exist_ok=True)
-        try:
-            os.link(source, path, follow_symlinks=False)
-        except FileExistsError:
-            # The same content under the same name. What lies there may be damaged; the new one is right by its hash.
-            if self._damaged(path, sha256, size, tick=tick):
-                os.replace(source, path)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            os.replace(source, path)
+        # The same content under the same name may be there. If it is damaged, the new one is right by its hash.
+        if not path.exists() or self._damaged(path, sha256, size, tick=tick):
+            _second_name(source, path)
         return Kept(sha256=sha256, size=size, path=path, name=entry.name, origin=entry.origin, priority=entry.priority)
 
-    def sync(self, kept: Kept) -> None:
-        """Makes the names of a content survive a power cut, its sidecars too."""
+    def sync(self, kept: Kept, *, parent: bool = True) -> None:
+        """Makes the names of a content survive a power cut, its sidecars too; `parent` False leaves `sync_files` to
+        do."""
         sync_folder(kept.path.parent)
-        sync_folder(kept.path.parent.parent)
+        if parent:
+            self.sync_files()
+
+    def sync_files(self) -> None:
+        sync_folder(self.home / FILES)
 
     def done(self, batch: Batch, entry: Entry) -> None:
         """The content has its row and sidecar: the batch's own name for it goes."""
@@ -112,9 +118,7 @@ class Custody:
         name = shown(file.name)
         if path is None:
             where = self.home / FILES / file.sha256
-            return (
-                f"{name} is not in custody any more: somebody removed it from {where}; put the file into the inbox again"
-            )
+            return f"{name} is not in custody any more: somebody removed it from {where}; put it into the inbox again"
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
@@ -126,16 +130,18 @@ class Custody:
         if digest == file.sha256:
             return None
         return (
-            f"{name} was changed in custody: it has {size:,} bytes and sha256 {digest[:12]}…, accepted were {file.bytes:,} "
-            f"and {file.sha256[:12]}…; put the right file into the inbox again and write to no file under {self.home}"
+            f"{name} was changed in custody: it has {size:,} bytes and sha256 {digest[:12]}…, accepted were "
+            f"{file.bytes:,} and {file.sha256[:12]}…; put the right file into the inbox again, and write to no file under "
+            f"{self.home}"
         )
 
     def settle(self, file: QueuedFile, to: State | None = None, **told: object) -> Path:
-        """Shows a file where people look: `done/`, `failed/` or `quarantined/`, with REASON.md. See `settled.settle`."""
+        """Shows a file where people look: `done/`, `failed/` or `quarantined/`, with REASON.md (see `settled`)."""
         return settled.settle(self.home, file, to, content=self.find(file), **told)  # type: ignore[arg-type]
 
     def restore(self, file: QueuedFile) -> Path | None:
-        """A retry: its folder under failed/ or quarantined/ goes, the content stays in custody. Where it lies, or None."""
+        """A retry: its folder under failed/ or quarantined/ goes, the content stays in custody. Where it lies, or
+        None."""
         content = self.find(file)
         if content is None:
             content = settled.bring_back(self.home, file, self.path_of(file.sha256, file.name))
@@ -143,6 +149,18 @@ class Custody:
             settled.remove(self.home, file)
             write_sidecar(self.home, file)
         return content
+
+    def reconcile(self, queue: Queue, *, tick: OnProgress = nothing) -> Reconciled:
+        """Brings rows and files together after a crash. See `reconciling.reconcile`."""
+        from trainguard.queue.reconciling import reconcile
+
+        return reconcile(self, queue, tick=tick)
+
+    def prune(self, queue: Queue, keep: int, days: float | None = None, gigabytes: float | None = None) -> Pruned:
+        """Removes trained files beyond what is to be kept. See `retention.prune`."""
+        from trainguard.queue.retention import prune
+
+        return prune(self, queue, keep=keep, days=days, gigabytes=gigabytes)
 
     def _damaged(self, path: Path, sha256: str, size: int, *, tick: OnProgress) -> bool:
         try:
@@ -153,3 +171,25 @@ class Custody:
             return os.fstat(descriptor).st_size != size or intake.hash_open(descriptor, tick=tick)[0] != sha256
         finally:
             os.close(descriptor)
+
+
+def _second_name(source: Path, path: Path) -> None:
+    """Puts a content to its place, in one step; the first name stays, for a crash before the row."""
+    temporary = path.with_name(f".new-{secrets.token_hex(6)}")
+    try:
+        os.link(source, temporary, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _copy(source, temporary)
+    os.replace(temporary, path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+        os.fchmod(descriptor, intake.READ_ONLY)
+    finally:
+        os.close(descriptor)

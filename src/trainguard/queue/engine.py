@@ -111,14 +111,19 @@ class Database:
             try:
                 with self._transaction(reading) as connection:
                     return work(tries)(connection)
-            except DBAPIError as error:
-                problem = self._problem(error)
+            except Exception as error:
+                # A connection that is being set up gives the driver's own exceptions, any other SQLAlchemy's.
+                origin = error.orig if isinstance(error, DBAPIError) else error
+                if not isinstance(origin, sqlite3.Error) and not _is_psycopg(origin):
+                    raise
+                lost = isinstance(error, DBAPIError) and error.connection_invalidated
+                problem = self._problem(origin, lost=lost)
                 if problem is not None:
                     raise problem from error
                 waited = time.monotonic() - start
                 if waited >= self.busy_seconds:
                     raise QueueBusyError(
-                        f"{self.place} was locked or did not answer for {waited:.0f} s ({_line(error)}); end the "
+                        f"{self.place} was locked or did not answer for {waited:.0f} s ({_line(origin)}); end the "
                         "program that keeps it open, then try again"
                     ) from error
                 # Full jitter, so that several waiting processes do not knock at the same instant (Brooker, "Exponential
@@ -133,21 +138,20 @@ class Database:
             with connection.begin():
                 yield connection
 
-    def _problem(self, error: DBAPIError) -> Exception | None:
-        """What to raise, None where waiting may help."""
-        origin = error.orig
+    def _problem(self, origin: BaseException | None, *, lost: bool) -> BaseException | None:
+        """What to raise, None where waiting may help. `lost`: the connection is gone."""
         if isinstance(origin, sqlite3.Error):
             return self._sqlite_problem(origin)
-        state = getattr(origin, "sqlstate", None)
+        state = getattr(origin, "sqlstate", None) or ""
         if state == _POSTGRES_DISK_FULL:
             return QueueDiskError(f"{self.place} has no space left; free some on the database's server")
-        if error.connection_invalidated or state in _POSTGRES_WAIT or (state or "")[:2] in ("08", "53"):
+        if lost or state in _POSTGRES_WAIT or state[:2] in ("08", "53"):
             return None
-        if state is None and type(origin).__name__ in ("OperationalError", "ConnectionTimeout", "InterfaceError"):
+        if not state and type(origin).__name__ in ("OperationalError", "ConnectionTimeout", "InterfaceError"):
             return None
-        return error
+        return origin
 
-    def _sqlite_problem(self, origin: sqlite3.Error) -> Exception | None:
+    def _sqlite_problem(self, origin: sqlite3.Error) -> BaseException | None:
         assert self.path is not None
         code = getattr(origin, "sqlite_errorcode", None)
         low = None if code is None else code & 0xFF
@@ -182,10 +186,12 @@ def open_sqlite(path: Path, *, busy_seconds: float) -> Database:
         connection.isolation_level = None
         # Never an exception because of bytes in a damaged column.
         connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
-        cursor = connection.cursor()
-        for pragma in (f"journal_mode={journal}", "synchronous=EXTRA", "foreign_keys=ON", "cache_size=-4000"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        try:
+            for pragma in (f"journal_mode={journal}", "synchronous=EXTRA", "foreign_keys=ON", "cache_size=-4000"):
+                connection.execute(f"PRAGMA {pragma}").close()
+        except BaseException:
+            connection.close()
+            raise
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
@@ -234,13 +240,17 @@ def open_postgres(url: str, *, busy_seconds: float) -> Database:
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
-        with connection.cursor() as cursor:
-            # A machine that vanishes in the middle of a transaction must not keep its locks.
-            cursor.execute(
-                "SET synchronous_commit = on; SET idle_in_transaction_session_timeout = '30s'; "
-                "SET lock_timeout = '10s'; SET statement_timeout = '60s'"
-            )
-        connection.commit()
+        try:
+            with connection.cursor() as cursor:
+                # A machine that vanishes in the middle of a transaction must not keep its locks.
+                cursor.execute(
+                    "SET synchronous_commit = on; SET idle_in_transaction_session_timeout = '30s'; "
+                    "SET lock_timeout = '10s'; SET statement_timeout = '60s'"
+                )
+            connection.commit()
+        except BaseException:
+            connection.close()
+            raise
 
     return Database(engine, place=place, path=None, busy_seconds=busy_seconds)
 
@@ -256,6 +266,10 @@ def refuse_network(folder: Path) -> None:
         )
 
 
-def _line(error: DBAPIError) -> str:
-    lines = str(error.orig).strip().splitlines()
-    return lines[0] if lines else type(error.orig).__name__
+def _is_psycopg(error: BaseException | None) -> bool:
+    return error is not None and type(error).__module__.partition(".")[0] == "psycopg"
+
+
+def _line(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -19,7 +19,7 @@ from time import monotonic
 from trainguard.facts.machine.mounts import is_network, mount_of, read_mounts
 from trainguard.findings import Finding
 from trainguard.queue import saying
-from trainguard.queue.intake import Identity
+from trainguard.queue.intake import Batch, Identity
 from trainguard.queue.names import is_training_name, is_unfinished, text_of
 from trainguard.queue.patience import Patience
 from trainguard.queue.records import PRIORITIES, Priority
@@ -32,6 +32,8 @@ DEADLINE_SECONDS = 10.0
 _LONG_SECONDS, _LONG_TIMES = 600.0, 20.0
 # A file that does not change and is held open, or cannot be read, is asked again no sooner.
 _AGAIN_SECONDS = 1.0
+# Between two tries to take in a file that the disk refuses, at the longest.
+_LATEST_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ class _Seen:
     since: float
     said: set[str] = field(default_factory=set)
     writers: Writers | None = None
+    refused: int = 0
+    not_before: float = 0.0
 
 
 class Inbox:
@@ -95,6 +99,8 @@ class Inbox:
         self._told: dict[tuple[str, str], Identity | None] = {}
         self._left: dict[Path, Identity] = {}
         self._due: float | None = None
+        self._trouble: tuple[int | None, float] | None = None
+        self._abandoned: list[Batch] = []
         self.patience = Patience(deadline_seconds)
         self._watch = Watch()
 
@@ -113,23 +119,49 @@ class Inbox:
             return self._look(leases=True)
         look = self.patience.ask(lambda: self._look(leases=False))
         if look is None:
-            return Look(findings=self._once("", "silent", lambda: saying.silent(self.folder)), answered=False)
+            return Look(findings=tuple(self._once("", "silent", lambda: saying.silent(self.folder))), answered=False)
         self._told.pop(("", "silent"), None)
         return look
 
-    def leave(self, candidate: Candidate) -> None:
+    def leave(self, path: Path, identity: Identity) -> None:
         """The file was accepted and its original cannot be removed: it is not looked at again while it is the same."""
-        self._left[candidate.path] = candidate.identity
-        self._seen.pop(candidate.path, None)
+        self._left[path] = identity
+        self._seen.pop(path, None)
+
+    def refuse(self, candidate: Candidate) -> bool:
+        """The file could not be taken in: it is tried again later, ever later. Whether it is the first time."""
+        seen = self._seen.get(candidate.path)
+        if seen is None:
+            return True
+        seen.refused += 1
+        seen.not_before = self._clock() + min(_LATEST_SECONDS, _AGAIN_SECONDS * 2**seen.refused)
+        return seen.refused == 1
+
+    def is_new_trouble(self, error: OSError) -> bool:
+        """Whether this is another error than the last one, or that one is long ago."""
+        now = self._clock()
+        trouble, self._trouble = self._trouble, (error.errno, now)
+        return trouble is None or trouble[0] != error.errno or now - trouble[1] > 2 * _LATEST_SECONDS
+
+    def abandon(self, batch: Batch) -> None:
+        """A batch in whose fetching a thread hangs: it is closed when the thread has come back."""
+        self._abandoned.append(batch)
+
+    def close_abandoned(self) -> None:
+        if not self.patience.stuck:
+            while self._abandoned:
+                self._abandoned.pop().close()
 
     def wait(self, stop: threading.Event, timeout: float) -> bool:
-        """Waits until a look is due: something changed, or a file may have settled. False at the timeout and at `stop`."""
+        """Waits until a look is due: something changed, or a file may have settled. False at the timeout and at
+        `stop`."""
         due = self._due
         until_due = max(0.0, due - self._clock()) if due is not None else None
         if self.network:
             until_due = min(self.poll_seconds, until_due if until_due is not None else self.poll_seconds)
         if until_due is not None and until_due <= timeout:
-            # A change before it changes nothing: the settling of this file ends no sooner, and others have to settle too.
+            # A change before it changes nothing: the settling of this file ends no sooner, and others have to settle
+            # too.
             return not stop.wait(until_due)
         if self.network:
             stop.wait(timeout)
@@ -172,7 +204,11 @@ class Inbox:
                 if (seen.identity.dev, seen.identity.ino) != (identity.dev, identity.ino):
                     seen = self._seen[path] = _Seen(identity=identity, first=now, since=now)
                 seen.identity, seen.since = identity, now
-            if now - seen.since >= self.settle_seconds and self._settled(path, seen, findings, leases=leases):
+            if (
+                now - seen.since >= self.settle_seconds
+                and now >= seen.not_before
+                and self._settled(path, seen, findings, leases=leases)
+            ):
                 origin = f"inbox:{_origin(self.folder, path, found)}"
                 ready.append(
                     Candidate(
@@ -186,9 +222,7 @@ class Inbox:
                 )
                 continue
             growing.append(path)
-            if "long" not in seen.said and now - seen.first >= max(
-                _LONG_SECONDS, _LONG_TIMES * self.settle_seconds
-            ):
+            if "long" not in seen.said and now - seen.first >= max(_LONG_SECONDS, _LONG_TIMES * self.settle_seconds):
                 seen.said.add("long")
                 findings.append(saying.still_written(path, now - seen.first, seen.identity.size, seen.writers))
         for gone in self._seen.keys() - present:
@@ -200,9 +234,7 @@ class Inbox:
         ready.sort(key=lambda each: (each.first_seen, each.identity.mtime_ns, _natural(each.path.name)))
         return Look(ready=tuple(ready), growing=tuple(growing), findings=tuple(findings))
 
-    def _entries(
-        self, findings: list[Finding], told: set[tuple[str, str]]
-    ) -> list[tuple[os.DirEntry[str], Priority]]:
+    def _entries(self, findings: list[Finding], told: set[tuple[str, str]]) -> list[tuple[os.DirEntry[str], Priority]]:
         """What stands in the inbox and its subfolders, but for what the names alone rule out."""
         found: list[tuple[os.DirEntry[str], Priority]] = []
         folders: list[tuple[Path, Priority]] = [(self.folder, "normal")]
@@ -264,7 +296,8 @@ class Inbox:
         """When the first of the growing files may have settled."""
         again = now + max(_AGAIN_SECONDS, min(self.settle_seconds, self.poll_seconds))
         times = [
-            settled if (settled := seen.since + self.settle_seconds) > now else again for seen in self._seen.values()
+            settled if (settled := max(seen.not_before, seen.since + self.settle_seconds)) > now else again
+            for seen in self._seen.values()
         ]
         return min(times, default=None)
 
@@ -283,8 +316,8 @@ def _priority(name: str) -> Priority:
 
 
 def _origin(folder: Path, path: Path, found: os.stat_result) -> str:
-    """The name of a drop. The time of the last change of the inode tells a file from the next one of its name and number,
-    even where the other times were copied; a look does not change it."""
+    """The name of a drop. The time of the last change of the inode tells a file from the next one of its name and
+    number, even where the other times were copied; a look does not change it."""
     name = text_of(os.path.relpath(path, folder))
     return f"{name}@{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}"
 

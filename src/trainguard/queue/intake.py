@@ -1,8 +1,8 @@
 """How a file comes into the home of the queue: a journal first, then a rename or a copy, then its content's hash.
 
-A batch is `incoming/<token>.json`, the journal, and `incoming/<token>/` with the files. The journal is synced before the
-first file is touched and removed when all its files have their rows and sidecars, so that whoever finds one whose maker
-is dead (its kernel lock is free) does the rest again. Every step may be done twice.
+A batch is `incoming/<token>.json`, the journal, and `incoming/<token>/` with the files. The journal is synced before
+the first file is touched and removed when all its files have their rows and sidecars, so that whoever finds one whose
+maker is dead (its kernel lock is free) does the rest again. Every step may be done twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from trainguard.durable import make_folder, sync_folder, write_atomically
+from trainguard.durable import make_folder, sync_folder
 from trainguard.queue.names import safe_name, text_of
 from trainguard.queue.records import Priority
 from trainguard.queue.writers import writers_of
@@ -28,13 +28,14 @@ INCOMING = "incoming"
 BLOCK_BYTES = 1 << 20
 _PART = ".part"
 # Read-only for everybody: who has no handle from before cannot write any more.
-_MODE = 0o444
+READ_ONLY = 0o444
 
 OnProgress = Callable[[], None]
 
 
 # Why an original stays, where it is not the machine that refuses.
 OTHER = "there is another file under its name now"
+GONE = "it is not under its name any more"
 
 
 def nothing() -> None:
@@ -64,6 +65,7 @@ class Wanted:
     origin: str
     priority: Priority = "normal"
     remove: bool = True
+    name: str | None = None  # where people know it by another name than the path's last part
 
 
 class Entry(Struct, kw_only=True):
@@ -135,19 +137,24 @@ def begin(home: Path, wanted: Iterable[Wanted]) -> Batch:
     make_folder(incoming)
     journal = incoming / f"{secrets.token_hex(8)}.json"
     entries = [_entry(number, each) for number, each in enumerate(wanted)]
-    # Locked under a name that nobody looks for, and renamed: a journal is never seen without its lock.
-    write_atomically(journal.with_suffix(".new"), msgspec.json.encode(entries), sync=False)
-    # For writing too: NFS emulates the lock by one that asks for it (flock(2), NFS details).
-    descriptor = os.open(journal.with_suffix(".new"), os.O_RDWR | os.O_CLOEXEC)
+    # Locked and written under another name: a journal is never seen without its lock, or half.
+    new = journal.with_suffix(".new")
+    # For reading too: NFS emulates the lock by one that asks for both (flock(2), NFS details).
+    descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         _lock(descriptor)
-        os.rename(journal.with_suffix(".new"), journal)
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(msgspec.json.encode(entries))
+            file.flush()
+            os.fsync(descriptor)
+        os.rename(new, journal)
         os.mkdir(journal.with_suffix(""))
         sync_folder(incoming)
     except BaseException:
         os.close(descriptor)
-        with contextlib.suppress(OSError):
-            journal.with_suffix(".new").unlink()
+        for path in (new, journal):
+            with contextlib.suppress(OSError):
+                path.unlink()
         raise
     return Batch(journal=journal, entries=entries, descriptor=descriptor)
 
@@ -166,7 +173,7 @@ def unfinished(home: Path) -> Iterator[Batch]:
             if batch is not None:
                 yield batch
         elif name.endswith(".new"):
-            # Of a maker that died before it took a file, or that is about to rename it, which then fails and is said.
+            # Of a maker that died before it took a file; or that has not locked it yet, whose rename fails then.
             if _is_free(path):
                 with contextlib.suppress(OSError):
                     path.unlink()
@@ -211,7 +218,7 @@ def recheck(batch: Batch, entry: Entry, *, leases: bool = True) -> None:
 
 
 def release(batch: Batch, entry: Entry) -> str | None:
-    """Removes the original of a copied file, if it is still the file that was copied; else why it stays.
+    """Removes the original of a copied file, if it is still the file that was copied; else what is there.
 
     It is renamed first, so that a file that somebody puts there meanwhile is never the one that is removed.
     """
@@ -227,7 +234,7 @@ def release(batch: Batch, entry: Entry) -> str | None:
             return None
         _put_back(aside, path)
     except FileNotFoundError:
-        return None
+        return GONE
     except OSError as error:
         return error.strerror or str(error)
     return OTHER
@@ -238,7 +245,7 @@ def hash_file(path: Path, *, tick: OnProgress = nothing) -> tuple[str, int]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         with contextlib.suppress(PermissionError):  # another user's file: the check before training sees a change
-            os.fchmod(descriptor, _MODE)
+            os.fchmod(descriptor, READ_ONLY)
         digest, size = hash_open(descriptor, tick=tick)
         os.fsync(descriptor)
         return digest, size
@@ -339,7 +346,7 @@ def _copy(entry: Entry, place: Path, *, leases: bool, tick: OnProgress) -> None:
 
 
 def _entry(number: int, wanted: Wanted) -> Entry:
-    name = text_of(wanted.path.name)
+    name = wanted.name if wanted.name is not None else text_of(wanted.path.name)
     identity = wanted.identity
     return Entry(
         entry=f"{number}-{safe_name(name)}",

@@ -172,10 +172,11 @@ class Leases(Base):
         return None
 
     def _say_aged(self, turn: Turn, file: QueuedFile, other: int) -> None:
-        hours = (turn.now - file.accepted_at) / 3600.0
+        hours = max(0.0, turn.now - file.accepted_at) / 3600.0
+        waited = f"{hours:.1f} h" if hours >= 1.0 else f"{hours * 3600.0:.0f} s"
         finding = queue_finding(
             "QUEUE009",
-            f"{file.name} ({file.priority} priority) has waited {hours:.1f} h and goes before file {other} of higher "
+            f"{file.name} ({file.priority} priority) has waited {waited} and goes before file {other} of higher "
             f"priority; queue.max_wait_hours = {self.max_wait_hours:g} bounds the wait",
             evidence={"file": file.id, "waited_hours": round(hours, 3), "before": other},
         )

@@ -43,8 +43,13 @@ def safe_name(name: str) -> str:
 
 
 def is_awkward(name: str) -> bool:
-    """Whether a name has what breaks scripts: spaces, quotes, control characters, bytes that are no UTF-8, a dash first."""
-    return name.startswith("-") or not name.isprintable() or re.search(r"[\s'\"`$*?\[\]\\;&|<>(){}!#\udc80-\udcff]", name) is not None
+    """Whether a name has what breaks scripts: spaces, quotes, control characters, bytes that are no UTF-8, a dash
+    first."""
+    return (
+        name.startswith("-")
+        or not name.isprintable()
+        or re.search(r"[\s'\"`$*?\[\]\\;&|<>(){}!#\udc80-\udcff]", name) is not None
+    )
 
 
 def is_unfinished(name: str) -> bool:

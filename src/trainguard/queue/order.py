@@ -61,25 +61,23 @@ def overtaken(connection: Connection, row: Mapping[str, object], max_wait_hours:
     return None if found is None else int(found)
 
 
-def put_before(connection: Connection, lineage_key: str, moving: int, before: int | None) -> None:
-    """Gives the file `moving` the place just before `before`, or before all with None."""
+def put_before(connection: Connection, lineage_key: str, moving: int, before: int | None, *, order: float) -> None:
+    """Gives the file `moving` the place just before `before`, or with None before all, those too that come in later.
+    `order` is the order's clock."""
     mine = FILES.c.lineage_key == lineage_key
     if before is None:
-        first = connection.execute(
-            select(func.min(FILES.c.due_at)).where(mine, FILES.c.state.in_(QUEUED), FILES.c.id != moving)
-        ).scalar_one_or_none()
-        if first is not None:
-            connection.execute(
-                update(FILES).where(FILES.c.id == moving).values(due_at=float(first) - 1.0, place=0, moved=1)
-            )
+        queued = (mine, FILES.c.state.in_(QUEUED), FILES.c.id != moving)
+        first = connection.execute(select(func.min(FILES.c.due_at)).where(*queued)).scalar_one_or_none()
+        due = min(order, order if first is None else float(first)) - 1.0
+        connection.execute(update(FILES).where(FILES.c.id == moving).values(due_at=due, place=0, moved=1))
         return
     due = connection.execute(select(FILES.c.due_at).where(FILES.c.id == before)).scalar_one()
     same = connection.execute(
         select(FILES.c.id).where(mine, FILES.c.due_at == due, FILES.c.id != moving).order_by(FILES.c.place, FILES.c.id)
     ).scalars()
-    order = list(same)
-    order.insert(order.index(before), moving)
-    for place, number in enumerate(order):
+    numbers = list(same)
+    numbers.insert(numbers.index(before), moving)
+    for place, number in enumerate(numbers):
         connection.execute(update(FILES).where(FILES.c.id == number).values(due_at=due, place=place))
     connection.execute(update(FILES).where(FILES.c.id == moving).values(moved=1))
 

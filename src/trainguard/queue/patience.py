@@ -1,7 +1,7 @@
 """Questions to a file system that may never answer, asked in a thread with a deadline.
 
-The thread that hangs is left behind, at most one of them: until it comes back, nothing more is asked of that file system.
-A thread that hangs in the kernel does not keep the process from ending, since it is a daemon thread.
+The thread that hangs is left behind, at most one of them: until it comes back, nothing more is asked of that file
+system. A thread that hangs in the kernel does not keep the process from ending, since it is a daemon thread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ class GivenUpError(Exception):
 
 
 class Patience:
-    """Asks one question at a time. `deadline_seconds` are those without progress, so that a long copy may take its time."""
+    """Asks one question at a time. `deadline_seconds` are those without progress, so that a long copy may take its
+    time."""
 
     def __init__(self, deadline_seconds: float) -> None:
         self.deadline_seconds = deadline_seconds

@@ -86,7 +86,7 @@ class People(Base):
             for other in [file] if before is None else [file, self._file(turn, before)]:
                 if other.state not in QUEUED:
                     raise RefusedError(f"file {other.id} ({other.name}) is {other.state} and has no place in the queue")
-            put_before(turn.connection, self._key, number, before)
+            put_before(turn.connection, self._key, number, before, order=turn.order)
             self._note(turn, "moved", file_id=number, data={"before": before, "first": first})
             return self._file(turn, number)
 

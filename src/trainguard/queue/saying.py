@@ -25,7 +25,8 @@ def other_file(path: Path, priority: str) -> Finding:
     why = f"the ending {shown(ending)} is none" if ending else "its name has no ending"
     return queue_finding(
         "QUEUE006",
-        f"{shown(path.name)} is left alone in the inbox: {why} of training data ({_ENDINGS}); rename it, or take it away",
+        f"{shown(path.name)} is left alone in the inbox: {why} of training data ({_ENDINGS}); rename it, or take it "
+        "away",
         path=shown(path),
         evidence={"ending": shown(ending), "priority": priority},
     )
@@ -35,13 +36,16 @@ def special(path: Path, mode: int) -> Finding:
     kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
     return queue_finding(
         "QUEUE006",
-        f"{shown(path.name)} is left alone in the inbox and never opened: it is {kind}; put a regular file there instead",
+        f"{shown(path.name)} is left alone in the inbox and never opened: it is {kind}; put a regular file there "
+        "instead",
         path=shown(path),
     )
 
 
 def folder(path: Path, inbox: Path) -> Finding:
-    where = "the inbox, or in its folders high, normal and low" if path.parent == inbox else "one of the inbox's folders"
+    where = (
+        "the inbox, or in its folders high, normal and low" if path.parent == inbox else "one of the inbox's folders"
+    )
     return queue_finding(
         "QUEUE006",
         f"{shown(path.name)} is a folder and is not looked into; put its files into {where}",
@@ -58,7 +62,8 @@ def link(path: Path, inbox: Path) -> Finding:
         where = f"cannot be read ({error.strerror})"
     return queue_finding(
         "QUEUE004",
-        f"{shown(path.name)} is a symlink that {where}; links in the inbox are not followed: put the file itself there, "
+        f"{shown(path.name)} is a symlink that {where}; links in the inbox are not followed: put the file itself "
+        "there, "
         f"or use `trainguard queue add` with the file's own path",
         path=shown(path),
     )
@@ -82,7 +87,8 @@ def _where(path: Path, target: str, inbox: Path) -> str:
 def silent(folder: Path) -> Finding:
     return queue_finding(
         "SYS012",
-        f"the inbox {shown(folder)} lies on a network mount that does not answer; nothing is accepted until it does, and "
+        f"the inbox {shown(folder)} lies on a network mount that does not answer; nothing is accepted until it "
+        "does, and "
         "training goes on: look at the server and the network, or mount it anew",
         path=shown(folder),
     )
@@ -97,7 +103,8 @@ def unreadable_folder(folder: Path, error: OSError) -> Finding:
         remedy = "look at the disk"
     return queue_finding(
         "SYS003",
-        f"the inbox {shown(folder)} cannot be read ({error.strerror or error}); nothing is accepted from it until then: {remedy}",
+        f"the inbox {shown(folder)} cannot be read ({error.strerror or error}); nothing is accepted from it until "
+        f"then: {remedy}",
         path=shown(folder),
     )
 
@@ -105,7 +112,8 @@ def unreadable_folder(folder: Path, error: OSError) -> Finding:
 def unreadable_file(path: Path, error: OSError) -> Finding:
     return queue_finding(
         "SYS003",
-        f"{shown(path.name)} cannot be read ({error.strerror or error}{_mode(path)}); it waits in the inbox and is tried "
+        f"{shown(path.name)} cannot be read ({error.strerror or error}{_mode(path)}); it waits in the inbox and is "
+        "tried "
         f"again: give user {_user()} the right to read it (chmod a+r)",
         path=shown(path),
         evidence={"errno": errno.errorcode.get(error.errno or 0, str(error.errno))},
@@ -116,7 +124,8 @@ def still_written(path: Path, seconds: float, size: int, writers: object) -> Fin
     held = f" and {writers} has it open for writing" if getattr(writers, "writing", None) else ""
     return queue_finding(
         "QUEUE011",
-        f"{shown(path.name)} is not accepted yet: it is still being written after {seconds / 60:,.0f} minutes ({size:,} "
+        f"{shown(path.name)} is not accepted yet: it is still being written after {seconds / 60:,.0f} minutes "
+        f"({size:,} "
         f"bytes by now{held}); close it when it is whole, or write it as NAME.part and rename it in the end",
         path=shown(path),
         evidence={"seconds": round(seconds), "bytes": size, "pid": getattr(writers, "pid", None)},
@@ -126,18 +135,19 @@ def still_written(path: Path, seconds: float, size: int, writers: object) -> Fin
 def vanished(path: Path) -> Finding:
     return queue_finding(
         "QUEUE001",
-        f"{shown(path.name)} was removed from the inbox before it was accepted, so it is not trained; put it there again "
+        f"{shown(path.name)} was removed from the inbox before it was accepted, so it is not trained; put it there "
+        "again "
         "if that was a mistake",
         severity="info",
         path=shown(path),
     )
 
 
-def awkward(path: Path, kept_as: str) -> Finding:
+def awkward(name: str, kept_as: str) -> Finding:
     return queue_finding(
         "QUEUE005",
-        f"{shown(path.name)} was accepted; its name holds what breaks scripts, so it is kept as {kept_as}",
-        path=shown(path),
+        f"{shown(name)} was accepted; its name holds what breaks scripts, so it is kept as {kept_as}",
+        path=shown(name),
         evidence={"kept_as": kept_as},
     )
 
@@ -165,7 +175,8 @@ def same_name(name: str, file_id: int, earlier_id: int) -> Finding:
 def moved(path: Path, why: str) -> Finding:
     return queue_finding(
         "QUEUE002",
-        f"{shown(path.name)} was moved or changed while it was taken in ({why}); the copy that was accepted is whole and is "
+        f"{shown(path.name)} was moved or changed while it was taken in ({why}); the copy that was accepted is "
+        "whole and is "
         "trained, and a file under its name now is taken as another one",
         severity="info",
         path=shown(path),
@@ -175,7 +186,8 @@ def moved(path: Path, why: str) -> Finding:
 def stays(path: Path, why: str) -> Finding:
     return queue_finding(
         "SYS003",
-        f"{shown(path.name)} was accepted, but its original stays in the inbox ({why}); it is not accepted a second time: "
+        f"{shown(path.name)} was accepted, but its original stays in the inbox ({why}); it is not accepted a second "
+        "time: "
         "remove it yourself, or let this user write to the folder",
         severity="warn",
         path=shown(path),

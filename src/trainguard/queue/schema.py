@@ -18,7 +18,6 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
-    text,
 )
 
 from trainguard.errors import UsageError
@@ -97,13 +96,11 @@ FILES = Table(
 )
 Index("trainguard_files_order", FILES.c.lineage_key, FILES.c.state, FILES.c.due_at)
 Index("trainguard_files_content", FILES.c.lineage_key, FILES.c.sha256)
-# The database itself refuses a second file in training in one lineage.
-Index(
-    "trainguard_files_one_in_training",
-    FILES.c.lineage_key,
-    unique=True,
-    sqlite_where=text("state IN ('training', 'verifying')"),
-    postgresql_where=text("state IN ('training', 'verifying')"),
+# The database itself refuses a second file in training in one lineage. As text: `Index(postgresql_where=...)` would load
+# the whole dialect of PostgreSQL, with asyncio, where SQLite is used.
+_ONE_IN_TRAINING = (
+    "CREATE UNIQUE INDEX IF NOT EXISTS trainguard_files_one_in_training ON trainguard_files (lineage_key) "
+    "WHERE state IN ('training', 'verifying')"
 )
 
 EVENTS = Table(
@@ -188,6 +185,7 @@ def make_tables(connection: Connection, *, place: str) -> None:
         # CREATE TABLE IF NOT EXISTS of two sessions at once fails in one of them (pg_type_typname_nsp_index).
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MAKING_TABLES})")
     METADATA.create_all(connection)
+    connection.exec_driver_sql(_ONE_IN_TRAINING)
     version = connection.execute(select(META.c.value).where(META.c.key == "schema")).scalar_one_or_none()
     if version is None:
         connection.execute(insert(META).values(key="schema", value=str(SCHEMA_VERSION)))

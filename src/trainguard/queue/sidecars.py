@@ -1,4 +1,5 @@
-"""What is known of an accepted file, kept beside its content: from these the queue is rebuilt when its database is lost.
+"""What is known of an accepted file, kept beside its content: from these the queue is rebuilt when its database is
+lost.
 
 `files/<sha256>/.<16 hex digits>.json`, one for each row; names in custody never begin with a dot.
 """
@@ -47,7 +48,8 @@ class Sidecar(Struct, frozen=True, kw_only=True):
 
 
 def write_sidecar(home: Path, file: QueuedFile, *, sync: bool = True) -> Path:
-    """Writes what is known of `file` beside its content; `sync` False leaves the folder to the caller. Raises OSError."""
+    """Writes what is known of `file` beside its content; `sync` False leaves the folder to the caller. Raises
+    OSError."""
     folder = home / FILES / file.sha256
     make_folder(folder)
     path = folder / f".{_key(file.origin)}.json"

@@ -262,6 +262,9 @@ def open_queue(
             database, lineage=lineage, owner=owner, max_wait_hours=max_wait_hours, lease_seconds=lease_seconds
         )
         queue._heard = database.read(_last_event)
+    except OSError as error:
+        database.close()
+        raise QueueDiskError(f"{error.filename or home} cannot be read ({error.strerror}); check its disk") from error
     except BaseException:
         database.close()
         raise

@@ -27,9 +27,10 @@ def writers_of(descriptor: int, name: str, *, leases: bool = True) -> Writers:
     """Whether a file that is open as `descriptor` (for reading) is also open for writing, by anybody. Never raises.
 
     A read lease is refused while anybody on this machine, in whatever container, can still write through a handle or a
-    mapping (fcntl(2), F_SETLEASE); it is given back at once. Where the file system or the owner of the file do not allow
-    it, the processes of this user are looked through. `leases` False is for network mounts: NFS 4 and CIFS refuse a lease
-    with the same error where they merely have no delegation (Linux 6.x, fs/nfs/nfs4proc.c, nfs4_add_lease).
+    mapping (fcntl(2), F_SETLEASE); it is given back at once. Where the file system or the owner of the file do not
+    allow it, the processes of this user are looked through. `leases` False is for network mounts: NFS 4 and CIFS
+    refuse a lease with the same error where they merely have no delegation (Linux 6.x, fs/nfs/nfs4proc.c,
+    nfs4_add_lease).
     """
     leased = _lease_refused(descriptor) if leases else None
     if leased is False:
@@ -46,8 +47,8 @@ def _lease_refused(descriptor: int) -> bool | None:
         import fcntl
 
         take, give_back = fcntl.F_RDLCK, fcntl.F_UNLCK
-        # Who opens the file within these microseconds for writing makes the kernel send a signal, by default SIGIO, which
-        # would end this process; SIGURG is ignored unless somebody asks for it (signal(7)).
+        # Who opens the file within these microseconds for writing makes the kernel send a signal, by default SIGIO,
+        # which would end this process; SIGURG is ignored unless somebody asks for it (signal(7)).
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, take)
     except (ImportError, AttributeError):

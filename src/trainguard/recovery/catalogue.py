@@ -8,10 +8,8 @@ of memory, decides nothing.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any, Literal, get_args
 
 from msgspec import Struct
@@ -43,6 +41,9 @@ class Message(Struct, frozen=True, kw_only=True):
 @cache
 def messages() -> tuple[Message, ...]:
     """All messages, in the order of the file, which is that of asking. Raises ValueError for a broken file."""
+    import tomllib
+    from importlib.resources import files
+
     text = files("trainguard.recovery").joinpath("messages.toml").read_text(encoding="utf-8")
     found = tuple(_message(each) for each in tomllib.loads(text)["message"])
     names = [each.id for each in found]

@@ -18,18 +18,25 @@ _CONTINUED = 8  # lines of an exception's message after the first
 # torchrun's and torch's own (torch 2.13, torch/distributed/distributed_c10d.py, `_set_pg_...` excepthook: "[rank0]: "),
 # elastic's (distributed/elastic/multiprocessing/tail_log.py: "[trainer0]:"), ray's "(pid=12) ", and the bars of an
 # exception group (CPython 3.11, Lib/traceback.py).
-_PREFIX = re.compile(r"^(?:\[(?:rank|default|trainer|worker)\d+\]:\s?|\((?:\w+ )?pid=\d+[^)]*\)\s|\s*[|+]\s(?=\s|[A-Z]|-))+")
+_PREFIX = re.compile(
+    r"^(?:\[(?:rank|default|trainer|worker)\d+\]:\s?|\((?:\w+ )?pid=\d+[^)]*\)\s|\s*[|+]\s(?=\s|[A-Z]|-))+"
+)
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _BEGIN = re.compile(r"^\s*(?:Original |Exception Group )?Traceback \(most recent call last\):\s*$")
 _FRAME = re.compile(r'^\s+File "(.*?)", line (\d+)(?:, in (.+))?$')
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?::(?:\s.*)?)?$")
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
-_LOSS = re.compile(r"""^\{?["']?(?:loss|train_loss|eval_loss)["']?\s*[:=]|^\{'loss':|"event":\s*"(?:progress|metrics)\"""")
+_LOSS = re.compile(r"""^\{?["']?(?:loss|train_loss|eval_loss)["']?\s*[:=]|^\{.*"event":\s*"(?:progress|metrics)\"""")
 _BAR = re.compile(r"\d+%\|.*\|\s*(\d+)/(\d+) \[")
 # A row of training data that was printed: what it says is no message.
 _ROW = re.compile(r"""["'](?:content|role|text|prompt|completion|messages|chosen|rejected|input_ids)["']\s*:""")
 _LIBRARY = re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python\d|^<|[/\\]trainguard[/\\]")
+
+
+def short_path(path: str) -> str:
+    """The last two parts of a path, which are the same on every machine."""
+    return "/".join(re.split(r"[/\\]", path)[-2:])
 
 
 class Frame(Struct, frozen=True):
@@ -40,7 +47,7 @@ class Frame(Struct, frozen=True):
 
     @property
     def short(self) -> str:
-        return f"{'/'.join(re.split(r'[/\\]', self.path)[-2:])}:{self.line}"
+        return f"{short_path(self.path)}:{self.line}"
 
 
 class Raised(Struct, frozen=True, kw_only=True):
@@ -77,11 +84,12 @@ class _Block(Struct):
 
 def cleaned(lines: Sequence[str]) -> list[str]:
     """The lines without colours, prefixes of launchers and what a progress bar has overwritten."""
-    found = []
-    for line in lines[-_MOST_LINES:]:
-        for part in str(line)[:_MOST_LENGTH].split("\n"):
-            found.append(_PREFIX.sub("", _ANSI.sub("", part.rstrip("\r\n").rsplit("\r", 1)[-1])))
-    return found[-_MOST_LINES:]
+    parts = [part for line in lines[-_MOST_LINES:] for part in str(line)[:_MOST_LENGTH].split("\n")]
+    return [_cleaned(part) for part in parts[-_MOST_LINES:]]
+
+
+def _cleaned(line: str) -> str:
+    return _PREFIX.sub("", _ANSI.sub("", line.rstrip("\r\n").rsplit("\r", 1)[-1]))
 
 
 def crash_of(lines: Sequence[str]) -> Crash | None:
@@ -92,15 +100,15 @@ def crash_of(lines: Sequence[str]) -> Crash | None:
     last = blocks[-1]
     if _went_on(lines[: last.begin], lines[last.end :]):
         return None
-    chain, handled, sure = [last.raised], [], True
+    chain, handled, sure = [last.raised], list[Raised](), True
     for block, before in zip(reversed(blocks), reversed(blocks[:-1]), strict=False):
         if not block.joins:
             break
         sure = sure and block.joins != "context"
         (chain if sure else handled).append(before.raised)
-    if len(blocks) > 1 and last.joins == "inner":
-        # "Caught KeyError in DataLoader worker process 0." wraps the worker's own traceback: both are the same error.
-        return Crash(chain=(last.raised, *chain[1:]), handled=tuple(handled))
+    if last.raised.type == "ChildFailedError":
+        # torchrun's own words come after those of its children, of which the first that failed is the cause.
+        chain += [each.raised for each in blocks[:-1] if each.raised not in chain]
     return Crash(chain=tuple(chain), handled=tuple(handled))
 
 
@@ -147,7 +155,12 @@ def _block(lines: Sequence[str], begin: int) -> _Block | None:
 
 
 def _ends_message(line: str) -> bool:
-    return bool(_BEGIN.match(line)) or line.startswith(("The above exception", "During handling of")) or bool(_LOSS.match(line))
+    return (
+        bool(_BEGIN.match(line))
+        or line.startswith(("The above exception", "During handling of"))
+        or bool(_LOSS.match(line))
+        or is_row(line)
+    )
 
 
 def _join(lines: Sequence[str], before: _Block, block: _Block) -> str:
@@ -176,4 +189,4 @@ def last_lines(lines: Sequence[str], count: int = 40) -> list[str]:
 
 def is_row(line: str) -> bool:
     """Whether a line looks like an example that was printed."""
-    return bool(_ROW.search(line)) or line.lstrip()[:1] in ("{", "[") and line.rstrip()[-1:] in ("}", "]", ",")
+    return bool(_ROW.search(line)) or (line.lstrip()[:1] in ("{", "[") and line.rstrip()[-1:] in ("}", "]", ","))

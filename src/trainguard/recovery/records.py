@@ -83,7 +83,8 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One attempt that ended. Steps are global steps; `verified_step` is the newest verified checkpoint's at its end."""
+    """One attempt that ended. Steps are global steps; `verified_step` is the newest verified checkpoint's at its
+    end."""
 
     number: int
     started: float
@@ -131,9 +132,9 @@ class Decision(Struct, frozen=True, kw_only=True):
     """What to do next with a file.
 
     `retry`: again after `delay_seconds`, from the newest verified checkpoint, with `changes`. `rollback`: the same, but
-    from the newest verified checkpoint before global step `before_step`, leaving out `skip` (this file's own steps, first
-    and last). `pause`: not this file's fault; nothing is tried until `wait_for` is met, then as retry. `hold`: a person
-    must look. `quarantine`, `fail`: put aside with the reason. `stop`: nothing failed, the file goes on waiting.
+    from the newest verified checkpoint before global step `before_step`, leaving out `skip` (this file's own steps,
+    first and last). `pause`: not this file's fault; nothing is tried until `wait_for` is met, then as retry. `hold`: a
+    person must look. `quarantine`, `fail`: put aside with the reason. `stop`: nothing failed, the file goes on waiting.
 
     A pause with `deadline_seconds` becomes a hold when what it waits for is not there by then; without one, and without
     `wait_for`, it lasts until a person resumes. `changes` are whole values of configuration fields by dotted name.

@@ -12,20 +12,30 @@ from collections.abc import Sequence
 
 from trainguard.report.data_plots import escaped
 from trainguard.report.data_style import STYLE
-from trainguard.report.lineage_view import FaultView, FileView, LineageView, SkippedExamples
+from trainguard.report.lineage_view import FaultView, FileView, LineageView, SkippedExamples, took
 from trainguard.report.run_html import RUN_STYLE
 from trainguard.report.run_plots import Mark, curve_plot
-from trainguard.report.run_view import duration, figure, ordered
+from trainguard.report.run_view import figure, ordered
 from trainguard.report.summary import counted
 
 _MOST_PLOTS = 6
 _MOST_MARKS = 60
 _LONGEST = 600  # characters of a message
-_BADGES = {"done": "fine", "failed": "error", "quarantined": "error", "held": "warn", "training": "info", "verifying": "info"}
+_BADGES = {
+    "done": "fine",
+    "failed": "error",
+    "quarantined": "error",
+    "held": "warn",
+    "training": "info",
+    "verifying": "info",
+}
 _PAGE_STYLE = """
-td.text{min-width:16rem;overflow-wrap:anywhere}
-td.name{overflow-wrap:anywhere;min-width:9rem}
-.wide{max-width:none}
+main{max-width:75rem}
+td{white-space:nowrap}
+td.text{min-width:16rem}
+td.name{min-width:7rem}
+td.text,td.name{white-space:normal;overflow-wrap:anywhere}
+td small{color:var(--soft)}
 """
 
 
@@ -62,11 +72,11 @@ def _figures(view: LineageView) -> str:
         ("Steps made", f"{view.steps:,}", again),
         ("Attempts", f"{view.attempts:,}", survived),
     ]
-    if view.ettr is not None:
+    if view.ettr is not None and math.isfinite(view.ettr):
         figures.append(("ETTR", f"{view.ettr * 100:.1f} %", "productive / wall time"))
     if view.recovery_median is not None:
-        median = f"≤ {duration(view.recovery_median)}" if math.isfinite(view.recovery_median) else "more than a day"
-        mean = f"mean {duration(view.recovery_mean)}" if view.recovery_mean is not None else ""
+        median = f"≤ {took(view.recovery_median)}" if math.isfinite(view.recovery_median) else "more than a day"
+        mean = f"mean {took(view.recovery_mean)}" if view.recovery_mean is not None else ""
         figures.append(("Time to recover", median, ("median; " + mean) if mean else "median"))
     losses = view.curves.get("loss")
     if losses is not None and losses.count:
@@ -99,7 +109,7 @@ def _file(file: FileView) -> str:
         steps = f"{file.own_steps:,}{planned}<br><small>{file.step_before or 0:,} to {file.step:,}</small>"
     trained = _moment(file.started_at)
     if file.started_at is not None and file.ended_at is not None:
-        trained += f"<br><small>{duration(max(file.ended_at - file.started_at, 0.0))}</small>"
+        trained += f"<br><small>{took(max(file.ended_at - file.started_at, 0.0))}</small>"
     state = f'<span class="badge {_BADGES.get(file.state, "info")}">{escaped(file.state)}</span>'
     windows = "".join(f"<br><small>steps {first:,} to {last:,} skipped</small>" for first, last in file.skipped[:20])
     cells = (
@@ -154,13 +164,13 @@ def _fault(fault: FaultView) -> str:
     code = f"{escaped(fault.code)} " if fault.code else ""
     skipped = f"; steps {fault.skipped[0]:,} to {fault.skipped[1]:,} of the file left out" if fault.skipped else ""
     done = " ".join(part for part in (escaped(fault.act or "-"), _cut(fault.decision)) if part)
-    back = duration(fault.seconds) if fault.seconds is not None and 0 <= fault.seconds < math.inf else "-"
+    back = took(fault.seconds) if fault.seconds is not None and 0 <= fault.seconds < math.inf else "-"
+    badge = "info" if fault.survived else "error"
     cells = (
         f"<td>{_moment(fault.at)}</td>",
         f'<td class="name">{_cut(fault.file)}</td>',
         f"<td>{f'{fault.step:,}' if fault.step is not None else '-'}</td>",
-        f'<td class="text"><span class="badge {"info" if fault.survived else "error"}">{code}{escaped(fault.kind)}</span> '
-        f"{_cut(fault.why)}</td>",
+        f'<td class="text"><span class="badge {badge}">{code}{escaped(fault.kind)}</span> {_cut(fault.why)}</td>',
         f'<td class="text">{done}{skipped}</td>',
         f"<td>{back}</td>",
         f"<td>{f'{fault.lost_steps:,}' if fault.lost_steps is not None else '-'}</td>",
@@ -183,9 +193,9 @@ def _skipped(windows: Sequence[SkippedExamples]) -> str:
 
 def _about() -> str:
     return (
-        '<p class="quiet">ETTR is the time in which steps that count were made over the wall time of the files in work, '
-        "from a file's first attempt until it is done or set aside, pauses included (arXiv:2410.21680). A fault is "
-        "survived when a new step followed it.</p>"
+        '<p class="quiet">ETTR is the time in which steps that count were made over the wall time of the files in '
+        "work, from a file's first attempt until it is done or set aside, pauses included (arXiv:2410.21680). A fault "
+        "is survived when a new step followed it.</p>"
     )
 
 

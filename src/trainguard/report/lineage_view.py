@@ -1,12 +1,13 @@
-"""What is shown of a lineage: its files, what it survived, its losses. Plain values; whoever has a queue fills them in."""
+"""What is shown of a lineage: its files, what it survived, its losses. Plain values, filled in by who has a queue."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trainguard.findings import Finding
-from trainguard.report.run_view import Curve
+from trainguard.report.run_view import Curve, duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,3 +99,8 @@ class LineageView:
     files_left_out: int = 0
     faults_left_out: int = 0
     notes: Sequence[str] = ()
+
+
+def took(seconds: float) -> str:
+    """A time in words; "?" for a number that is none, such as a broken record may hold."""
+    return duration(seconds) if math.isfinite(seconds) else "?"

@@ -36,15 +36,6 @@ class Threshold:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """Recorded traces that show a signal in docs/signals.md: names in tests/traces, and the metrics to draw."""
-
-    healthy: str
-    faulty: str
-    metrics: tuple[str, ...]
-
-
 S = TypeVar("S", bound=State)
 
 
@@ -60,7 +51,6 @@ class Signal(Generic[S]):
     severity: ClassVar[Severity]
     methods: ClassVar[frozenset[Method]] = frozenset(METHODS)
     thresholds: ClassVar[tuple[Threshold, ...]] = ()
-    picture: ClassVar[Picture | None] = None
     state_type: ClassVar[type[State]]
 
     def __init__(self, run: Run) -> None:

@@ -28,8 +28,8 @@ from trainguard.train.before import before_first_step
 from trainguard.train.caller import Caller
 from trainguard.train.checkpoints import Checkpoints
 from trainguard.train.deciding import Decision
-from trainguard.train.declared import declared_by, early_stopping, method_of
-from trainguard.train.events import FOLDER
+from trainguard.train.declared import declared_of, method_of
+from trainguard.train.events import FOLDER, STACKS
 from trainguard.train.generations import answers, read_prompts, record_of
 from trainguard.train.labels import can_sample
 from trainguard.train.looking import ModelWatch
@@ -39,7 +39,7 @@ from trainguard.train.poison import Poison
 from trainguard.train.recorder import Recorder
 from trainguard.train.resuming import settle_for_resume
 from trainguard.train.saying import Saying
-from trainguard.train.stopping import EXIT_STOPPED, STACKS, StopSignals
+from trainguard.train.stopping import EXIT_STOPPED, StopSignals
 from trainguard.train.together import Together
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,6 @@ class GuardCallback(TrainerCallback):
         self._signals: StopSignals | None = None
         self._together = Together()
         self._step_began = time.monotonic()
-        self._first_step_made = False
 
     @property
     def findings(self) -> list[Finding]:
@@ -154,17 +153,8 @@ class GuardCallback(TrainerCallback):
         output_dir = Path(args.output_dir)
         caller = Caller()
         if state.is_world_process_zero:
-            run = Run(
-                method=self._method or method_of(args),
-                declared={
-                    **declared_by(
-                        args, max_steps=state.max_steps, model=model, optimizer=optimizer, lr_scheduler=scheduler
-                    ),
-                    "resume": bool(step),
-                    **early_stopping(state),
-                },
-                thresholds=self._thresholds,
-            )
+            declared = declared_of(args, state, model=model, optimizer=optimizer, lr_scheduler=scheduler)
+            run = Run(method=self._method or method_of(args), declared=declared, thresholds=self._thresholds)
             self._record = self._saying.record = Recorder(output_dir, run, resumed_at=step)
             self._saying.alerter = Alerter(
                 self._alert_settings, run=output_dir.name, trackio="trackio" in (args.report_to or ())
@@ -212,8 +202,9 @@ class GuardCallback(TrainerCallback):
 
     @never_raises
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        if self._watch is not None and (finding := self._watch.left_gradients(int(state.global_step))) is not None:
-            self._saying.say(finding, int(state.global_step))
+        step = int(state.global_step)
+        if self._watch is not None and (finding := self._watch.left_gradients(step)) is not None:
+            self._saying.say(finding, step)
 
     @never_raises
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
@@ -227,9 +218,8 @@ class GuardCallback(TrainerCallback):
     @never_raises
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         step = int(state.global_step)
-        if not self._first_step_made and self._record is not None:
-            self._first_step_made = True
-            self._record.events.event("first-step", step=step)
+        if self._record is not None and not self._record.first_step_made:
+            self._record.first_step(step)
         self._look(control, step)
         self._decide(control, step)
         if control.should_save and self._checkpoints is not None:
@@ -279,8 +269,7 @@ class GuardCallback(TrainerCallback):
         step = int(state.global_step)
         sharded = bool(getattr(args, "deepspeed", None) or getattr(args, "fsdp", None))
         if self._record is not None and self._prompts and model is not None and not sharded:
-            given = answers(model, kwargs.get("processing_class"), self._prompts)
-            if given:
+            if given := answers(model, kwargs.get("processing_class"), self._prompts):
                 self._saying.say_all(self._record.feed({"step": step, **record_of(given)}), step)
         self._phase("train", step)
         if self._together.alone:
@@ -294,10 +283,8 @@ class GuardCallback(TrainerCallback):
             lost = self._decision.poisoned or (
                 self._watch is not None and bool(nonfinite_parameters(self._watch.named))
             )
-            wrong = None
-            if not lost:
-                wrong = self._checkpoints.after_save(step, kwargs.get("model"), best=state.best_model_checkpoint)
-            if wrong is not None:
+            best = state.best_model_checkpoint
+            if not lost and (wrong := self._checkpoints.after_save(step, kwargs.get("model"), best=best)) is not None:
                 self._saying.say(wrong, step)
             self._saying.say_all(self._checkpoints.findings(), step)
         if self._record is not None:
@@ -335,14 +322,9 @@ class GuardCallback(TrainerCallback):
             self._saying.say_all(self._record.feed(end), step)
         if self.exit_code == 0 and any(finding.severity == "error" for finding in self.findings):
             self.exit_code = 1
-        self._record.events.event(
-            "end",
-            step=step,
-            exit_code=self.exit_code,
-            stopped=self.stopped,
-            verified=verified.name if verified is not None else None,
-            rollback_to=self.rollback_to.name if self.rollback_to is not None else None,
-        )
+        names = {"verified": verified, "rollback_to": self.rollback_to}
+        last = {name: path.name if path is not None else None for name, path in names.items()}
+        self._record.events.event("end", step=step, exit_code=self.exit_code, stopped=self.stopped, **last)
         self._record.phase("idle", step)
 
     # What the hooks share.

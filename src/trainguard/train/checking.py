@@ -8,17 +8,15 @@ from pathlib import Path
 
 from trainguard.asking import Options
 from trainguard.errors import UsageError
-from trainguard.facts.checkpoint.reading import read_checkpoints
 from trainguard.facts.checkpoint.records import CheckpointsFacts
 from trainguard.facts.config.reading import read_config
 from trainguard.facts.config.records import ConfigFacts, Reference
 from trainguard.facts.config.schema import RunConfig
 from trainguard.facts.data.records import DataFacts
 from trainguard.facts.machine.reading import read_machine
-from trainguard.facts.model.reading import read_model
 from trainguard.facts.model.records import ModelFacts
 from trainguard.findings import Finding, Report
-from trainguard.material import data_report, report_on
+from trainguard.material import data_report, read_named, report_on, report_on_config
 from trainguard.rules.base import Subject
 from trainguard.train.plan import DataSize, Weights, trained_weights
 
@@ -27,6 +25,9 @@ BytesProgress = Callable[[int, int], None]
 # What is wrong with single checkpoints does not stop a run that resumes from the newest one that verifies: the broken
 # ones are set aside, and so the run says.
 HANDLED = frozenset({"CKPT002", "CKPT003", "CKPT004", "CKPT005", "CKPT008", "CKPT009"})
+# What cannot happen in this run: its steps count on from file to file, and a checkpoint at its end is another file's
+# beginning, or the plan says that nothing is left to do.
+_MOOT = frozenset({"CKPT009"})
 # What the supervised trainer takes (trl 1.16, "Dataset formats and types"); the others belong to other methods.
 LAYOUTS = frozenset({"messages", "sharegpt", "prompt-completion", "text", "tokens"})
 _OTHER_METHODS = {"preference": "DPO or a reward model", "kto": "KTO", "prompt": "GRPO"}
@@ -84,33 +85,18 @@ def gather(
         problem = unopened[0]
         hint = f"; did you mean {problem.suggestion}?" if problem.suggestion else ""
         raise UsageError(f"{source}: got {problem.got}, expected {problem.expected}, because {problem.because}{hint}")
-    material = Material(config=config)
-    named = config.named
-    base, tokenizer = _local(named.base_model), _local(named.tokenizer)
-    if base is not None:
-        material.model = read_model(base)
-        material.reports.append(report_on(Subject(kind="model", model=material.model), str(base), options))
-    if tokenizer is not None and tokenizer != base:
-        material.tokenizer = read_model(tokenizer)
-    _read_data(material, tokenizer or base, options, on_progress)
-    output = named.output_dir
-    if output is not None and output.is_dir():
-        material.checkpoints = read_checkpoints(output, base=base)
-        if material.checkpoints.checkpoints:
-            subject = Subject(kind="checkpoint", checkpoints=material.checkpoints)
-            material.reports.append(report_on(subject, str(output), options))
-    machine = read_machine(folder=output)
-    shortest = min(material.data, key=_shortest, default=None)
-    subject = Subject(
-        kind="config",
+    named = read_named(config, options, on_progress)
+    material = Material(
         config=config,
-        data=shortest,
-        model=material.model,
-        tokenizer=material.tokenizer,
-        checkpoints=material.checkpoints,
-        machine=machine,
+        data=named.data,
+        model=named.model,
+        tokenizer=named.tokenizer,
+        checkpoints=named.checkpoints,
+        reports=[report_on_config(config, named, str(source), options), *named.reports],
     )
-    material.reports.insert(0, report_on(subject, str(source), options))
+    if (path := _local(config.named.eval_data)) is not None:
+        material.eval_data, report = data_report(path, max_length=config.value("max_length"), options=options)
+        material.reports.append(report)
     return material
 
 
@@ -118,31 +104,6 @@ def check_machine(material: Material, needed_bytes: int | None, options: Options
     """Adds the report on this machine, whose disk is to take `needed_bytes` of checkpoints."""
     facts = read_machine(folder=material.output_dir, needed_bytes=needed_bytes)
     material.reports.append(report_on(Subject(kind="machine", machine=facts), "this machine", options))
-
-
-def _read_data(material: Material, tokenizer: Path | None, options: Options, on_progress: BytesProgress | None) -> None:
-    config, named = material.config, material.config.named
-    batch, accumulation = config.value("batch_size"), config.value("gradient_accumulation")
-    for reference in named.data:
-        if (path := _local(reference)) is None:
-            continue
-        facts, report = data_report(
-            path,
-            max_length=config.value("max_length"),
-            tokenizer=tokenizer if tokenizer is not None and (tokenizer / "tokenizer.json").is_file() else None,
-            eval_path=_local(named.eval_data),
-            batch_size=batch * accumulation if batch and accumulation else None,
-            lengths=True,
-            options=options,
-            on_progress=on_progress,
-        )
-        material.reports.append(report)
-        if facts is not None:
-            material.data.append(facts)
-    if (path := _local(named.eval_data)) is not None:
-        facts, report = data_report(path, max_length=config.value("max_length"), options=options)
-        material.eval_data = facts
-        material.reports.append(report)
 
 
 def stopping(reports: Collection[Report], forced: Collection[str]) -> list[Finding]:
@@ -156,17 +117,14 @@ def stopping(reports: Collection[Report], forced: Collection[str]) -> list[Findi
 
 
 def without_handled(reports: Collection[Report], resumes: bool) -> list[Report]:
-    """The reports as they are shown: what the run mends itself is no error of it."""
-    if not resumes:
-        return list(reports)
+    """The reports as they are shown: what the run mends itself is no error of it, what cannot happen is left out."""
+
+    def shown(finding: Finding) -> Finding:
+        handled = resumes and finding.code in HANDLED and finding.severity == "error"
+        return replace(finding, severity="warn") if handled else finding
+
     return [
-        replace(
-            report,
-            findings=tuple(
-                replace(each, severity="warn") if each.code in HANDLED and each.severity == "error" else each
-                for each in report.findings
-            ),
-        )
+        replace(report, findings=tuple(shown(each) for each in report.findings if each.code not in _MOOT))
         for report in reports
     ]
 
@@ -224,7 +182,3 @@ def weights_of(material: Material) -> Weights:
 
 def _local(reference: Reference | None) -> Path | None:
     return reference.path if reference is not None and reference.kind == "local" else None
-
-
-def _shortest(facts: DataFacts) -> float:
-    return facts.lengths.shortest if facts.lengths is not None else float("inf")

@@ -116,3 +116,9 @@ def early_stopping(state: Any) -> dict[str, Any]:
     noted = noted[0] if isinstance(noted, list) and noted else noted
     patience = noted.get("args", {}).get("early_stopping_patience") if isinstance(noted, Mapping) else None
     return {"early_stopping_patience": patience} if isinstance(patience, int) else {}
+
+
+def declared_of(args: Any, state: Any, *, model: nn.Module | None, optimizer: Any, lr_scheduler: Any) -> dict[str, Any]:
+    """`declared_by` of a run that is about to begin or to go on, by the Trainer's state."""
+    said = declared_by(args, max_steps=state.max_steps, model=model, optimizer=optimizer, lr_scheduler=lr_scheduler)
+    return {**said, "resume": bool(state.global_step), **early_stopping(state)}

@@ -29,9 +29,9 @@ def newest_before(output_dir: Path, step: int) -> Checkpoint | None:
     begun = _began_at(output_dir)
     if begun:
         raise UsageError(
-            f"--before-step {step}: no checkpoint below it verifies in {output_dir}, and what was learnt from the files "
-            f"up to step {begun:,} would be lost by beginning anew: give a higher step, put a checkpoint back from the "
-            "quarantine, or pass --no-resume to begin anew all the same"
+            f"--before-step {step}: no checkpoint below it verifies in {output_dir}, and what was learnt from the "
+            f"files up to step {begun:,} would be lost by beginning anew: give a higher step, put a checkpoint back "
+            "from the quarantine, or pass --no-resume to begin anew all the same"
         )
     return None
 

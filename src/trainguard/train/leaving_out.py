@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Sequence, Sized
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from trainguard.train.left_out import Batches, LeftOut, Window, order_of
 
@@ -55,6 +55,14 @@ class LeavesStepsOut(_Trainer):
             else:
                 steps = self.left_out.made(steps)
         return (epochs, per_epoch, *between, steps)
+
+    def examples_of_an_epoch(self) -> int | None:
+        """How many examples an epoch has where its rest is dropped; None where all are trained on."""
+        if not self.args.dataloader_drop_last:
+            return self.epoch_examples
+        unit = self._train_batch_size * self.args.world_size
+        whole: int = len(cast(Sized, self.train_dataset)) // unit * unit
+        return min(whole, self.epoch_examples) if self.epoch_examples is not None else whole
 
     def place_after(self, made: int) -> tuple[int, int]:
         """Where `made` steps of this file lead to: the epoch, and micro-batches of it that were trained on."""

@@ -162,7 +162,8 @@ def leave_out(start: Start, windows: Sequence[Window]) -> Start:
             f"--skip-steps {back[0]}-{back[1]}: {start.checkpoint} is at step {start.done:,} of this file and was "
             f"trained on some of them; go back before them with --before-step {start.step_before + back[0]}"
         )
-    return replace(start, skipped=wanted)
+    note = f"{_windows(wanted)} of this file are left out; their examples are listed in trainguard/skipped.jsonl"
+    return replace(start, skipped=wanted, notes=(*start.notes, note))
 
 
 def _windows(windows: Sequence[Window]) -> str:

@@ -82,3 +82,33 @@ def _number(value: Any) -> str:
     return (
         f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else _cell(str(value))
     )
+
+
+def last_metrics(history: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """Of the Trainer's log, the newest value of each metric that a card shows."""
+    wanted = (
+        "train_loss",
+        "train_runtime",
+        "loss",
+        "mean_token_accuracy",
+        "num_tokens",
+        "eval_loss",
+        "eval_mean_token_accuracy",
+    )
+    found: dict[str, Any] = {}
+    for line in history:
+        found.update({key: value for key, value in line.items() if key in wanted})
+    return found
+
+
+def library_versions() -> dict[str, str]:
+    """What trained the model, by release."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("trainguard", "torch", "transformers", "trl", "peft", "accelerate", "datasets"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -38,6 +38,7 @@ class Recorder:
         self._clock = clock
         self._began = clock()
         self._told_errors = 0
+        self.first_step_made = False
         if resumed_at:
             self._restore()
 
@@ -47,6 +48,11 @@ class Recorder:
         self.events.event(name, step=step, method=self._method, declared=self._declared)
         self.feed({"event": name, **({"from_step": step} if step else {})})
         self.phase("train", step)
+
+    def first_step(self, step: int) -> None:
+        """Says that this process has made its first step, for whoever waits for a restarted run to be one again."""
+        self.first_step_made = True
+        self.events.event("first-step", step=step)
 
     def phase(self, name: Phase, step: int | None = None) -> None:
         """A sign of life; a phase that is new is put to the signals too."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sized
-from dataclasses import dataclass
+import sys
+from collections.abc import Sized
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from trainguard.checkpoints import write_manifest
 from trainguard.errors import UsageError
+from trainguard.facts.data.formats import kind_of
+from trainguard.fencing import Fence, FencedError
 from trainguard.findings import EXIT_CLEAN, EXIT_FINDINGS, Finding
 from trainguard.signals.codes import run_finding
 from trainguard.signals.samples import Phase
@@ -17,16 +21,16 @@ from trainguard.train import processes
 from trainguard.train.actions import NotReadyError
 from trainguard.train.events import EVENTS, FOLDER, EventLog
 from trainguard.train.failures import classify_exception, keep
-from trainguard.train.final_save import FINAL, is_final, save_final
+from trainguard.train.final_save import FINAL, save_final
 from trainguard.train.heartbeat import HEARTBEAT, Heartbeat, read_heartbeats
 from trainguard.train.identity import Identity
 from trainguard.train.lineage import Continuation, Start, described_run
-from trainguard.train.model_card import model_card
-from trainguard.train.preparing import Prepared, newest_verified, set_aside
-from trainguard.train.resuming import settle
-from trainguard.train.run_lock import RunLock
+from trainguard.train.model_card import last_metrics, library_versions, model_card
+from trainguard.train.preparing import Prepared, newest_verified
+from trainguard.train.settling import say_attempt
+from trainguard.train.skipped import SkippedRows
 from trainguard.train.space import DiskFullError
-from trainguard.train.stopped_early import is_early_stop, stopped_early
+from trainguard.train.stopped_early import is_early_stop, is_request, stopped_early, stopped_saving
 from trainguard.train.stopping import EXIT_STOPPED
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ class _Session:
     keep_moments: bool
     trainer: GuardedSFTTrainer | None = None
     guard: FileGuard | None = None
+    skipped: SkippedRows | None = None
     planned: int = 0
     doing: Phase = "load"
 
@@ -66,31 +71,6 @@ class _Session:
         return described_run(self.identity, self.start, planned_steps=self.planned, schedule=schedule)
 
 
-def settle_folder(prepared: Prepared, tell: Tell) -> RunLock:
-    """Takes the output folder, and puts in order what a killed run left there; the lock is held until it is released.
-
-    Raises UsageError where another process trains into it.
-    """
-    output = prepared.material.output_dir
-    lock = RunLock(output)
-    known = lock.known
-    if output.is_dir():
-        done = settle(output, lock)
-        for path in done.finished:
-            tell("note", words=f"{path.name} was complete when its process was killed: verified now")
-        for step in done.dropped:
-            tell("note", words=f"the save of step {step:,} did not reach its end and was removed")
-        for path, why in done.quarantined:
-            tell("note", words=f"{path.name} does not verify and was moved to {path.parent.name}: {why}")
-    lock.known = known
-    if lock.take() == "taken":
-        raise UsageError(f"{output}: another process trains into this folder; wait for it, or take another output_dir")
-    if not prepared.resume:
-        for path in set_aside(output):
-            tell("note", words=f"{path.name} was moved to {path.parent.name}, since this run begins anew")
-    return lock
-
-
 def train(prepared: Prepared, identity: Identity, start: Start, tell: Tell, *, keep_moments: bool = False) -> int:
     """Trains what was prepared, from `start` on; the exit code. Raises UsageError for what cannot be asked for."""
     own = prepared.material.output_dir / FOLDER
@@ -104,14 +84,19 @@ def train(prepared: Prepared, identity: Identity, start: Start, tell: Tell, *, k
         events=EventLog((own / EVENTS) if speaks else Path(os.devnull)),
         keep_moments=keep_moments,
     )
+    say_attempt(session.events, start, identity)
     try:
         return _train(session)
     except (SystemExit, KeyboardInterrupt) as request:
-        if not is_early_stop(request, session.doing, start, session.trainer):
-            raise
-        return stopped_early(session.doing, start, tell, session.events)
+        if is_early_stop(request, session.doing, start, session.trainer):
+            return stopped_early(session.doing, start, tell, session.events)
+        if session.doing == "save" and is_request(request):
+            return stopped_saving(session.planned, start, tell, session.events)
+        raise
     except UsageError:
         raise
+    except FencedError as error:
+        return _fenced(session, error)
     except DiskFullError as error:
         return _end(session, EXIT_FINDINGS, [error.finding])
     except NotReadyError as error:
@@ -121,6 +106,8 @@ def train(prepared: Prepared, identity: Identity, start: Start, tell: Tell, *, k
     finally:
         session.heart.beat("idle")
         session.heart.close()
+        if session.skipped is not None:
+            session.skipped.close()
         session.events.close()
 
 
@@ -129,14 +116,22 @@ def _train(session: _Session) -> int:
     start = session.start
     if start.kind == "complete":
         return _complete(session, trainer)
+    session.events.event("planned", step=start.step, planned_steps=session.planned, step_before=start.step_before)
     if session.planned <= 0:
-        words = "nothing of the data is left to train on after tokenizing, so no step would be made"
+        gone = "after tokenizing" if not start.skipped else "without the steps that are left out"
+        words = f"nothing of the data is left to train on {gone}, so no step would be made"
         return _end(session, EXIT_FINDINGS, [run_finding("RUN015", f"{words}; look at max_length and at the data")])
+    if start.kind == "resume" and start.done >= session.planned:
+        return _complete(session, trainer)
+    if (begin := session.output_dir / f"checkpoint-{start.step_before}").is_dir():
+        trainer.keeper.protect(begin)  # whatever becomes of this file, the lineage can go back to where it began
     trainer.checkpoint_run = session.manifest()
     trainer.checkpoint_base = _base_folder(session.prepared)
     session.doing = "train"
     session.heart.beat("train", step=start.step)
     trainer.train(str(start.checkpoint) if start.kind == "resume" else None)
+    if trainer.keeper.fenced is not None:
+        raise trainer.keeper.fenced
     said = [each for each in guard.findings if each.severity == "error"]
     if guard.exit_code == EXIT_STOPPED:
         kept = newest_verified(session.output_dir)
@@ -203,6 +198,8 @@ def _build(session: _Session) -> tuple[GuardedSFTTrainer, FileGuard]:
         weights=start.checkpoint if start.kind == "next" else None,
         moments=session.keep_moments,
         schedule=run.queue.schedule,
+        skipped=start.skipped,
+        epoch_examples=start.epoch_examples,
     )
     guard = session.guard = FileGuard(
         continuation=continuation,
@@ -228,7 +225,17 @@ def _build(session: _Session) -> tuple[GuardedSFTTrainer, FileGuard]:
     )
     trainer.remove_callback(PrinterCallback)
     session.planned = trainer.planned_steps()
+    session.start = replace(start, epoch_examples=trainer.examples_of_an_epoch())
     dropped = len(rows) - len(cast(Sized, trainer.train_dataset))
+    if start.skipped and processes.rank() == 0:
+        session.skipped = SkippedRows(
+            session.output_dir,
+            file_number=start.file_number,
+            dataset=trainer.train_dataset,
+            tokenizer=tokenizer,
+            file=None if dropped or run.packing else _lines_of(session.prepared),
+        )
+        trainer.on_left_out = session.skipped.note
     if dropped > 0 and not run.packing:
         session.tell(
             "note",
@@ -254,18 +261,18 @@ def _ended_early(trainer: GuardedSFTTrainer, planned: int, said: list[Finding]) 
 
 def _complete(session: _Session, trainer: GuardedSFTTrainer) -> int:
     """All steps were made by an earlier process: what may be missing is the result."""
-    session.planned = session.start.planned_steps or session.planned
-    trainer._load_from_checkpoint(str(session.start.checkpoint))
-    trainer.state.global_step = session.start.step
+    start, base = session.start, _base_folder(session.prepared)
+    assert start.checkpoint is not None
+    if start.kind == "complete":
+        session.planned = start.planned_steps or session.planned
+    elif processes.rank() == 0:
+        # What was still planned when it was saved is left out now: the next file must not take it for unfinished.
+        with Fence.of(session.output_dir).committing():
+            write_manifest(start.checkpoint, step=start.step, run=session.manifest(), base_model=base)
+    trainer._load_from_checkpoint(str(start.checkpoint))
+    trainer.state.global_step = start.step
     _save_result(session, trainer)
     return _end(session, EXIT_CLEAN, [])
-
-
-def is_done(prepared: Prepared, identity: Identity, start: Start) -> bool:
-    """Whether there is nothing left to do: all steps made, and the result saved."""
-    if start.kind != "complete":
-        return False
-    return is_final(prepared.material.output_dir, step=start.step, data_hash=identity.data_hash)
 
 
 def _save_result(session: _Session, trainer: GuardedSFTTrainer) -> None:
@@ -286,9 +293,9 @@ def _save_result(session: _Session, trainer: GuardedSFTTrainer) -> None:
             session.start,
             name=run.model_name or f"{Path(run.base_model or 'model').name}-sft",
             planned_steps=session.planned,
-            metrics=_last_metrics(trainer.state.log_history),
+            metrics=last_metrics(trainer.state.log_history),
             findings=session.guard.findings if session.guard is not None else (),
-            libraries=_versions(),
+            libraries=library_versions(),
             base_on_hub=run.base_model if _base_folder(session.prepared) is None else None,
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -297,7 +304,12 @@ def _save_result(session: _Session, trainer: GuardedSFTTrainer) -> None:
 
     step = int(trainer.state.global_step)
     path = save_final(
-        session.output_dir, write, step=step, run=session.manifest(), base_model=_base_folder(session.prepared)
+        session.output_dir,
+        write,
+        step=step,
+        run=session.manifest(),
+        base_model=_base_folder(session.prepared),
+        fence=Fence.of(session.output_dir),
     )
     session.tell("saved", path=str(path), step=step)
     session.events.event("save", step=step, path=str(path), final=True)
@@ -322,6 +334,14 @@ def _failed(session: _Session, error: Exception) -> int:
     return _end(session, EXIT_FINDINGS, [finding], words)
 
 
+def _fenced(session: _Session, error: FencedError) -> int:
+    """Somebody else goes on with this folder; nothing of this process's is committed any more."""
+    session.events.event("fenced", step=session.start.step, own=error.own, highest=error.highest)
+    if processes.rank() == 0:
+        print(error, file=sys.stderr, flush=True)
+    return _end(session, EXIT_STOPPED, [], str(error))
+
+
 def _phase_of(session: _Session) -> Phase:
     """What the run was doing: while it trains, the guard's heartbeats know."""
     if session.doing != "train":
@@ -337,7 +357,15 @@ def _end(session: _Session, code: int, findings: list[Finding], words: str = "")
             session.events.finding(finding)
             session.tell("finding", finding=finding)
     done = session.trainer.own_steps if session.trainer is not None and session.trainer.state is not None else 0
-    session.events.event("end", step=session.start.step_before + done, exit_code=code)
+    session.events.event(
+        "end",
+        step=session.start.step_before + done,
+        exit_code=code,
+        pid=os.getpid(),
+        steps=done,
+        made=max(done - session.start.done, 0),
+        planned_steps=session.planned,
+    )
     session.tell("end", code=code, steps=done, planned=session.planned, words=words)
     return code
 
@@ -351,44 +379,13 @@ def _folder(path: str | None) -> Path:
     return Path(path).parent if path is not None else Path()
 
 
+def _lines_of(prepared: Prepared) -> Path | None:
+    """The training file whose lines are the rows, None where they are those of several files, or of another format."""
+    data = prepared.material.config.named.data
+    path = data[0].path if len(data) == 1 and data[0].kind == "local" else None
+    return path if path is not None and path.is_file() and kind_of(path).format == "jsonl" else None
+
+
 def _base_folder(prepared: Prepared) -> Path | None:
     reference = prepared.material.config.named.base_model
     return reference.path if reference is not None and reference.kind == "local" else None
-
-
-def _last_metrics(history: list[dict[str, Any]]) -> Mapping[str, Any]:
-    wanted = (
-        "train_loss",
-        "train_runtime",
-        "loss",
-        "mean_token_accuracy",
-        "num_tokens",
-        "eval_loss",
-        "eval_mean_token_accuracy",
-    )
-    found: dict[str, Any] = {}
-    for line in history:
-        found.update({key: value for key, value in line.items() if key in wanted})
-    return found
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in ("trainguard", "torch", "transformers", "trl", "peft", "accelerate", "datasets"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def require_libraries() -> None:
-    """Raises UsageError where the extra `train` is not installed."""
-    import importlib.util
-
-    needed = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f'training needs {", ".join(missing)}, not installed here: pip install "trainguard[train]"')

@@ -183,7 +183,7 @@ class CheckpointKeeper:
         return None
 
     def is_fenced(self) -> bool:
-        """Whether somebody with a higher number has the folder now. A fence that cannot be read refuses nothing here."""
+        """Whether somebody with a higher number has the folder now. A fence that cannot be read refuses nothing."""
         if self.fenced is None:
             try:
                 self.fence.check()

@@ -1,4 +1,4 @@
-"""Where the findings of a guarded run go: the log, the events, the alerts, whoever asked; and what follows from them."""
+"""Where the findings of a guarded run go: log, events, alerts, whoever asked; and what follows from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("trainguard.train.callback")
 
 
 class Saying:
-    """Says the findings of one run. `findings` are all so far; `record` and `alerter` are None where nothing is written.
+    """Says the findings of one run. `findings` are all so far; `record` and `alerter` are None where none is.
 
     `muted` are codes that are not said any more, because one finding says it all.
     """

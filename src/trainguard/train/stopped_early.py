@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,41 @@ if TYPE_CHECKING:
 
 def is_early_stop(request: BaseException, doing: Phase, start: Start, trainer: Any) -> bool:
     """Whether `request` asks to stop (Ctrl-C, or the exit that SIGTERM makes) and this start has made no step yet."""
-    if isinstance(request, SystemExit) and request.code != EXIT_STOPPED:
+    if not is_request(request):
         return False
     if doing in ("load", "tokenize"):
         return True
     step = getattr(getattr(trainer, "state", None), "global_step", 0)
     return doing == "train" and step <= start.step
+
+
+def is_request(request: BaseException) -> bool:
+    """Whether it is Ctrl-C, or the exit that SIGTERM makes."""
+    return isinstance(request, KeyboardInterrupt) or (isinstance(request, SystemExit) and request.code == EXIT_STOPPED)
+
+
+def stopped_before() -> int:
+    """Says of a run that was asked to stop while its folder was looked through that it was; the exit code."""
+    words = (
+        "asked to stop while the data and the checkpoints were read: nothing was trained in this start, and the same "
+        "command begins once more"
+    )
+    print(words, file=sys.stderr, flush=True)
+    return EXIT_STOPPED
+
+
+def stopped_saving(planned: int, start: Start, tell: Tell, events: EventLog) -> int:
+    """Says of a run that was asked to stop while it saved its result that all steps are made; the exit code."""
+    step = start.step_before + planned
+    words = (
+        f"asked to stop while the result was saved: all {planned:,} steps are made and checkpoint-{step} stands; the "
+        "same command saves the result"
+    )
+    events.event("end", step=step, exit_code=EXIT_STOPPED, pid=os.getpid(), steps=planned, planned_steps=planned)
+    tell("stopped", code=EXIT_STOPPED, steps=planned, checkpoint=f"checkpoint-{step}", words=words)
+    if processes.rank() == 0:
+        print(words, file=sys.stderr, flush=True)
+    return EXIT_STOPPED
 
 
 def stopped_early(doing: Phase, start: Start, tell: Tell, events: EventLog) -> int:
@@ -34,7 +64,7 @@ def stopped_early(doing: Phase, start: Start, tell: Tell, events: EventLog) -> i
     then = f"goes on from {name}" if name is not None else "begins at step 0, since there is no checkpoint yet"
     during = "tokenizing" if doing == "tokenize" else "loading"
     words = f"asked to stop while {during}: nothing was trained in this start; the same command {then}"
-    events.event("end", step=start.step, exit_code=EXIT_STOPPED)
+    events.event("end", step=start.step, exit_code=EXIT_STOPPED, pid=os.getpid(), steps=start.done, made=0)
     tell("stopped", code=EXIT_STOPPED, steps=0, checkpoint=name, words=words)
     if processes.rank() == 0:
         print(words, file=sys.stderr, flush=True)

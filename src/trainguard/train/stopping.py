@@ -13,8 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from trainguard.train.events import STACKS
-
 # sysexits(3) EX_TEMPFAIL: "the user is invited to retry". What was asked to stop can go on later.
 EXIT_STOPPED = 75
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

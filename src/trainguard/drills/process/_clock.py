@@ -1,11 +1,12 @@
 """A wall clock that can be moved while processes run: a library before the C library, which adds a number of seconds.
 
 The number lies in a file that all of them map. Only CLOCK_REALTIME moves, as when somebody sets the clock: the monotonic
-clock goes on. Without a C compiler nothing moves, and `moves` says so.
+clock goes on. Without a C compiler only Python's own `time.time` moves.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -54,13 +55,23 @@ time_t time(time_t *when) {
 }
 """
 
+# Imported by every Python process whose path has it (site, "sitecustomize").
+_PYTHON = """
+import mmap, os, struct, time
+
+with open(os.environ["SHIFTED_CLOCK"], "rb") as file:
+    ahead = mmap.mmap(file.fileno(), 8, prot=mmap.PROT_READ)
+true = time.time_ns
+time.time_ns = lambda: true() + struct.unpack("=q", ahead[:])[0] * 10**9
+time.time = lambda: time.time_ns() / 1e9
+"""
+
 
 @dataclass(slots=True)
 class ShiftedClock:
-    """`environment` is for the processes whose clock is to move; `moves` says whether it can."""
+    """`environment` is for the processes whose clock is to move."""
 
     file: Path
-    moves: bool
     environment: dict[str, str] = field(default_factory=dict)
 
     def move(self, seconds: int) -> None:
@@ -75,10 +86,13 @@ def shifted_clock(folder: Path) -> ShiftedClock:
     file.write_bytes(struct.pack("=q", 0))
     compiler = shutil.which("cc")
     if compiler is None:
-        return ShiftedClock(file, moves=False)
+        (folder / "python").mkdir(exist_ok=True)
+        (folder / "python/sitecustomize.py").write_text(_PYTHON, encoding="ascii")
+        paths = [str(folder / "python"), os.environ.get("PYTHONPATH", "")]
+        return ShiftedClock(file, {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "SHIFTED_CLOCK": str(file)})
     source = folder / "clock.c"
     source.write_text(_SOURCE, encoding="ascii")
     subprocess.run(
         [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True, capture_output=True
     )
-    return ShiftedClock(file, moves=True, environment={"LD_PRELOAD": str(library), "SHIFTED_CLOCK": str(file)})
+    return ShiftedClock(file, {"LD_PRELOAD": str(library), "SHIFTED_CLOCK": str(file)})

@@ -56,12 +56,15 @@ class Disk:
     Entries of the log: ("create", folder, name, number, mode, target), ("write", number, offset, bytes),
     ("size", number, size), ("link", folder, name, number), ("unlink", folder, name),
     ("rename", folder, name, folder, name), ("mode", number, mode), ("sync", number). `skew_seconds` is by how much the
-    disk's clock is ahead; while `failing` is an errno, whatever would change the disk fails with it.
+    disk's clock is ahead; while `failing` is an errno, whatever would change the disk fails with it. `locked` are the
+    numbers of files that somebody holds open without sharing them, as on a Windows share: EBUSY (fs/smb/client/
+    smb2maperror.c, STATUS_SHARING_VIOLATION).
     """
 
     def __init__(self, start: Path | None = None, *, skew_seconds: float = 0.0) -> None:
         self._skew = skew_seconds
         self.failing: int | None = None
+        self.locked: set[int] = set()
         self.log: list[tuple[Any, ...]] = []
         self._nodes = {_ROOT: _Node(_ROOT, stat.S_IFDIR | 0o755, self._now())}
         if start is not None:
@@ -114,12 +117,29 @@ class Disk:
         known: dict[int, _Node] = {}
         fill(_ROOT, _ROOT)
 
-    def bytes_of(self, path: str) -> bytes | None:
-        """The content of a file, read past the kernel; None where there is none."""
+    def number_of(self, path: str) -> int | None:
         number: int | None = _ROOT
         for name in path.split("/"):
             number = self._nodes[number].entries.get(os.fsencode(name)) if number is not None else None
+        return number
+
+    def bytes_of(self, path: str) -> bytes | None:
+        """The content of a file, read past the kernel; None where there is none."""
+        number = self.number_of(path)
         return bytes(self._nodes[number].content) if number is not None else None
+
+    def lock(self, path: str, seconds: float) -> None:
+        """Locks a file for so long."""
+        number = self.number_of(path)
+        assert number is not None, path
+        self.locked.add(number)
+        timer = threading.Timer(seconds, self.locked.discard, (number,))
+        timer.daemon = True
+        timer.start()
+
+    def _not_locked(self, number: int) -> None:
+        if number in self.locked:
+            raise OSError(errno.EBUSY, "")
 
     def _fill(self, number: int, folder: Path) -> None:
         for path in sorted(folder.iterdir()):
@@ -171,6 +191,7 @@ class Disk:
 
     def _remove(self, folder: int, name: bytes) -> None:
         node = self._child(folder, name)
+        self._not_locked(node.number)
         if node.entries:
             raise OSError(errno.ENOTEMPTY, "")
         del self._nodes[folder].entries[name]
@@ -226,6 +247,7 @@ class Disk:
     def _rename(self, number: int, folder: int, flags: int, names: bytes) -> bytes:
         old, new, _ = names.split(b"\0")
         node, target = self._child(number, old), self._nodes[folder].entries.get(new)
+        self._not_locked(node.number)
         if flags & _RENAME_EXCHANGE:
             raise OSError(errno.EINVAL, "")
         if target is not None and flags & _RENAME_NOREPLACE:
@@ -249,6 +271,7 @@ class Disk:
         return self._entry(node)
 
     def open(self, number: int, body: bytes) -> bytes:
+        self._not_locked(number)
         return struct.pack("<QII", 0, 0, 0)
 
     def read(self, number: int, body: bytes) -> bytes:
@@ -345,12 +368,28 @@ def mount_disk(disk: Disk, place: str) -> None:
 
 
 def run_on_disk(
-    start: Path, place: Path, command: list[str], *, log: Path | None = None, skew_seconds: float = 0.0
+    start: Path,
+    place: Path,
+    command: list[str],
+    *,
+    log: Path | None = None,
+    skew_seconds: float = 0.0,
+    locked: Mapping[str, float] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `command` where `place` is such a disk, filled from the folder `start`; the log goes to `log`, pickled."""
-    question = {"start": str(start), "place": str(place), "log": str(log) if log is not None else None}
+    """Runs `command` where `place` is such a disk, filled from the folder `start`; the log goes to `log`, pickled.
+
+    `locked` are files that are locked at the beginning, and for how many seconds.
+    """
+    question = {
+        "start": str(start),
+        "place": str(place),
+        "log": str(log) if log is not None else None,
+        "command": command,
+        "skew": skew_seconds,
+        "locked": dict(locked or {}),
+    }
     return subprocess.run(
-        [sys.executable, "-m", __name__, json.dumps({**question, "command": command, "skew": skew_seconds})],
+        [sys.executable, "-m", __name__, json.dumps(question)],
         capture_output=True,
         check=False,
         stdin=subprocess.DEVNULL,
@@ -364,6 +403,8 @@ def main() -> int:
     own_mounts()
     disk = Disk(Path(question["start"]), skew_seconds=question["skew"])
     filled = len(disk.log)
+    for path, seconds in question["locked"].items():
+        disk.lock(path, seconds)
     mount_disk(disk, question["place"])
     ended = subprocess.run(question["command"], check=False, cwd="/").returncode
     if question["log"] is not None:

@@ -1,17 +1,17 @@
 """A trainer without torch, for tests of the daemon: real formats, real signals, no learning. Starts in 0.2 s.
 
-`python -m trainguard.drills.process._tiny_trainer CONFIG [--set FIELD=VALUE …] [--file-id ID] [--skip-steps A-B …] [--before-step N]
-[--format json]` behaves outside as `trainguard train` does: it takes the lock of the output folder, settles what a
-killed run left, goes on from the newest checkpoint that verifies (the same file resumes, another one is trained on
-top), writes `trainguard/heartbeat.jsonl` and `trainguard/events.jsonl`, checkpoints with manifests through a staging
-folder, and `final`; SIGTERM saves and exits with 75; SIGUSR1 writes the stacks; a lower TRAINGUARD_FENCE than
+`python -m trainguard.drills.process._tiny_trainer CONFIG [--set FIELD=VALUE …] [--file-id ID] [--skip-steps A-B …]
+[--before-step N] [--format json]` behaves outside as `trainguard train` does: it takes the lock of the output folder,
+settles what a killed run left, goes on from the newest checkpoint that verifies (the same file resumes, another one is
+trained on top), writes `trainguard/heartbeat.jsonl` and `trainguard/events.jsonl`, checkpoints with manifests through a
+staging folder, and `final`; SIGTERM saves and exits with 75; SIGUSR1 writes the stacks; a lower TRAINGUARD_FENCE than
 `trainguard/fence` commits nothing and exits with 75. A row of the data is one line. Own steps = rows / (batch_size *
 gradient_accumulation), rounded up, times epochs.
 
 Each checkpoint and `final` hold `seen.json`: [[file id, epoch, row], …], all rows of the lineage in the order in which
 they went into the weights. With it a test can say that each row of a file went in exactly once.
 
-The environment variable TINY_TRAINER names a JSON file with what is to go wrong (read at each start; no file, no fault):
+The environment variable TINY_TRAINER names a JSON file with what is to go wrong (read at each start):
 
     {"step_seconds": 0.02, "load_seconds": 0, "faults": [
         {"what": "nan", "file": "b.jsonl", "step": 4, "times": 1}, …]}
@@ -71,7 +71,7 @@ HUB = (
 )
 
 
-class Ended(Exception):
+class EndedError(Exception):
     """The run is over, with an exit code."""
 
     def __init__(self, code: int) -> None:
@@ -84,7 +84,8 @@ class Trainer:
         flags = dict(each.split("=", 1) for each in arguments.set)
         facts = read_config(Path(arguments.config), environment={}, flags=flags)
         assert facts.run is not None, facts.problems
-        assert facts.named.output_dir is not None and facts.named.data[0].path is not None
+        assert facts.named.output_dir is not None
+        assert facts.named.data[0].path is not None
         self.run, self.output = facts.run, facts.named.output_dir
         self.data = facts.named.data[0].path
         rows = [line for line in self.data.read_bytes().splitlines() if line.strip()]
@@ -117,11 +118,11 @@ class Trainer:
         self.events.finding(finding)
         self.say("finding", finding=finding.to_dict())
 
-    def end(self, code: int, done: int, words: str = "") -> Ended:
+    def end(self, code: int, done: int, words: str = "") -> EndedError:
         self.events.event("end", step=self.step_before + done, exit_code=code)
         self.say("end", code=code, steps=done, planned=len(self.steps), words=words)
         self.heart.beat("idle")
-        return Ended(code)
+        return EndedError(code)
 
     def train(self) -> int:
         lock = RunLock(self.output)
@@ -131,7 +132,7 @@ class Trainer:
             return 2
         try:
             return self._train()
-        except Ended as ended:
+        except EndedError as ended:
             return ended.code
         finally:
             lock.release()
@@ -163,7 +164,7 @@ class Trainer:
         for first, end in self.skipped:
             del self.steps[first - 1 : end]
         planned = len(self.steps)
-        self.manifest = {
+        self.manifest: dict[str, Any] = {
             "data_hash": self.file_id,
             "file_id": self.file_id,
             "step_before": self.step_before,
@@ -185,7 +186,7 @@ class Trainer:
             "file_number": file_number,
         }
         self.say("plan", plan={"steps": planned}, start=start)
-        self.events.event("attempt", pid=os.getpid(), **start)
+        self.events.event("attempt", pid=os.getpid(), **start)  # type: ignore[arg-type]
         if made >= planned:
             if (self.output / "final" / "seen.json").is_file() and self._final_step() == self.step:
                 raise self.end(0, made, "already complete")
@@ -289,7 +290,7 @@ class Trainer:
         except OSError:
             return 0
 
-    def _happen(self, fault: dict[str, Any]) -> None:
+    def _happen(self, fault: dict[str, Any]) -> None:  # noqa: C901, PLR0915 - a table of faults
         what, step = fault["what"], self.step + 1
         done = self.step - self.step_before
         match what:
@@ -320,23 +321,29 @@ class Trainer:
                 print(f"OSError: [Errno {errno.ENOSPC}] No space left on device", file=sys.stderr, flush=True)
                 raise self.end(1, done)
             case "raise":
-                self.finding(run_finding("RUN022", f"ValueError at step {step}: {fault.get('words', 'bad')}", step=step))
+                self.finding(
+                    run_finding("RUN022", f"ValueError at step {step}: {fault.get('words', 'bad')}", step=step)
+                )
                 raise self.end(1, done)
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "stop":
                 os.kill(os.getpid(), signal.SIGSTOP)
             case "exit":
-                raise Ended(int(fault.get("code", 1)))
+                raise EndedError(int(fault.get("code", 1)))
             case "early":
-                raise Ended(0)
+                raise EndedError(0)
             case "hang":
                 time.sleep(100_000)
             case "hang-gil":
                 import ctypes
 
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-                ctypes.PyDLL(None).sleep(100_000)  # PyDLL calls with the GIL held (ctypes documentation)
+                # PyDLL calls with the GIL held (ctypes documentation). A mutex that one thread locks twice: unlike a
+                # sleep, this wait is not ended by a signal (pthread_mutex_lock(3p)).
+                mutex, lock = ctypes.create_string_buffer(128), ctypes.PyDLL(None).pthread_mutex_lock
+                lock(mutex)
+                lock(mutex)
             case "deaf":
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
             case "slow":

@@ -282,6 +282,28 @@ class Queue(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             default="restart: how many files will come is not known.",
         ),
     ] = "restart"
+    metrics_port: Annotated[
+        Annotated[int, Meta(ge=1, le=65535)] | None,
+        about(
+            "A port of this machine (127.0.0.1) at which Prometheus reads the daemon's figures; metrics.prom is written "
+            "in any case.",
+            default="None: no port is opened unasked.",
+            because="a port is between 1 and 65535",
+            example=9464,
+            nulls=True,
+        ),
+    ] = None
+    summary_hour: Annotated[
+        Annotated[int, Meta(ge=0, le=23)] | None,
+        about(
+            "The hour of the local day from which on the summary of the last 24 hours is told, once a day; null tells "
+            "none. It is told to whom `alerts` names, whatever alerts.min_severity is.",
+            unit="hours",
+            default="8: read with the first coffee.",
+            because="a day has the hours 0 to 23",
+            nulls=True,
+        ),
+    ] = 8
     keep_done: Annotated[
         Annotated[int, Meta(ge=0)],
         about(

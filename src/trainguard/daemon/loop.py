@@ -1,0 +1,373 @@
+"""The daemon: accepts files, checks them, trains one after the other, and goes on whatever happens to it or to them.
+
+One thread goes round: each turn looks at everything and waits for nothing. What may take long or hang is done in other
+processes and threads. What goes wrong in one part of a turn is written down and tried again later; the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from trainguard.daemon import start
+from trainguard.daemon.attempt import Attempt, Work
+from trainguard.daemon.background import Background
+from trainguard.daemon.checks import Checker
+from trainguard.daemon.choosing import Choosing
+from trainguard.daemon.clock import Every
+from trainguard.daemon.failing import Parts
+from trainguard.daemon.gpu import GpuMemory, visible_devices
+from trainguard.daemon.seeing import Seeing
+from trainguard.daemon.service import Notifier
+from trainguard.daemon.settings import Settings
+from trainguard.errors import UsageError
+from trainguard.queue.accepting import Accepted, accept_ready
+from trainguard.queue.custody import Custody
+from trainguard.queue.engine import QueueError
+from trainguard.queue.inbox import Inbox
+from trainguard.queue.records import Lease, LostLeaseError, State
+from trainguard.queue.store import Queue
+from trainguard.recovery.alike import several_alike
+from trainguard.recovery.records import Failure
+
+logger = logging.getLogger(__name__)
+
+TRAIN = (sys.executable, "-m", "trainguard", "train")
+# While something goes on, its end should be seen soon; when nothing does, only wishes of the command line are looked
+# for. Files in the inbox wake the loop by themselves.
+_BUSY_SECONDS, _IDLE_SECONDS = 0.2, 2.0
+_LOOK_SECONDS, _BUSY_LOOK_SECONDS = 10.0, 1.0
+_ANNOUNCE_SECONDS = 20.0
+_PRUNE_SECONDS = 3600.0
+# So often an attempt's own turn may fail, for a reason that is not the queue's, before its file is held.
+_ATTEMPT_FAILURES = 5
+_WORKING: tuple[State, ...] = ("accepted", "checking", "waiting", "training", "verifying")
+
+
+class Daemon:
+    """Serves one lineage. `run` returns when it is asked to stop, or with `until_empty` when nothing is left to do.
+
+    `command` begins the command line of an attempt (`trainguard train` by default); `hang_seconds` is the longest
+    silence in any phase, for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        command: Sequence[str] | None = None,
+        until_empty: bool = False,
+        hang_seconds: float | None = None,
+        lease_seconds: float = 30.0,
+        on_ready: Callable[[], None] | None = None,
+    ) -> None:
+        self._begun_with = settings
+        self.command = tuple(command) if command is not None else TRAIN
+        self.until_empty = until_empty
+        self.hang_seconds = hang_seconds
+        self.lease_seconds = lease_seconds
+        self.on_ready = on_ready
+        self.attempt: Attempt | None = None
+        self._wake = threading.Event()
+        self._signals = self._heard_signals = 0
+        self._stopping = self._draining = False
+        self._accepting: Background[Accepted] | None = None
+        self._pruning: Background[Any] | None = None
+        self._broken: list[Lease] = []
+        self._put_aside: list[Failure] = []
+        self._look_due, self._prune_due = Every(_LOOK_SECONDS), Every(_PRUNE_SECONDS)
+        self._announcing, self._said = Every(_ANNOUNCE_SECONDS), ""
+        self._adopting = Every(lease_seconds / 2)
+        self._empty = 0
+
+    # The whole life.
+
+    def run(self) -> int:
+        """Raises AlreadyRunningError, UsageError (no such server, a network file system), and nothing else."""
+        settings = self._begun_with
+        self._take_signals()
+        with start.locked(settings):
+            begun = start.begin(settings, lease_seconds=self.lease_seconds)
+            self.queue: Queue = begun.queue
+            self.custody: Custody = begun.custody
+            self._parts = Parts(start.log_path(settings))
+            self._parts.queue = self.queue
+            self._choosing = Choosing(self.queue, settings, begun.leftovers)
+            self._checker = Checker(self.queue, self.custody, lease_seconds=self.lease_seconds)
+            self._notifier, self._seeing = Notifier(), Seeing(settings)
+            self._gpu = GpuMemory(visible=visible_devices())
+            self._gpu.remember()
+            queue = settings.run.queue
+            self._inbox = Inbox(settings.inbox, queue.settle_seconds, queue.poll_seconds)
+            try:
+                self._begin(begun)
+                while not self._is_over():
+                    self._turn()
+                    self._rest()
+                return 0
+            finally:
+                self._close()
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the configuration as it was read last."""
+        return self._choosing.settings
+
+    def _begin(self, begun: start.Begun) -> None:
+        try:
+            self._seeing.start()
+        except UsageError as error:
+            logger.error("%s", error)
+        self._adopt(begun.adopted)
+        self.queue.event("daemon-start", cause=begun.words, pid=os.getpid())
+        self._notifier.ready("serving")
+        logger.info("serving %s for %s (process %d)", self.settings.inbox, self.settings.output_dir, os.getpid())
+        if self.on_ready is not None:
+            self.on_ready()
+
+    def _turn(self) -> None:
+        for name, part in (
+            ("hear", self._hear),
+            ("accept", self._accept),
+            ("check", self._check),
+            ("work", self._work),
+            ("prune", self._prune),
+            ("announce", self._announce),
+        ):
+            self._parts.run(name, part)
+        self._seeing.tick(self.queue)
+
+    def _rest(self) -> None:
+        """Waits until there may be something to do. A signal ends it."""
+        if self._signals > self._heard_signals or self._is_over():
+            return
+        busy = self.attempt is not None or self._checker.busy or self._choosing.busy or self._accepting is not None
+        if busy or self.until_empty or self._stopping or self._draining:
+            # Events of the inbox come once a second at best (watchfiles 1.3, `rust_timeout`): looked at, instead.
+            self._look_due.sooner(_BUSY_LOOK_SECONDS)
+            self._wake.wait(_BUSY_SECONDS)
+        elif self._inbox.wait(self._wake, _IDLE_SECONDS):
+            self._look_due.at_once()
+        self._wake.clear()
+
+    def _is_over(self) -> bool:
+        if self.attempt is not None or self._checker.busy or self._broken:
+            return False
+        return self._stopping or self._draining or (self.until_empty and self._empty >= 2)
+
+    def _close(self) -> None:
+        """Each part for itself: what cannot be ended properly is ended by the next start."""
+        attempt = self.attempt
+        cause = "asked to stop" if self._stopping else "drained" if self._draining else None
+        for what in (
+            attempt.close if attempt is not None else lambda: None,
+            self._checker.close,
+            lambda: self.queue.event("daemon-stop", cause=cause, pid=os.getpid()),
+            lambda: self.queue.announce("stopped"),
+            lambda: self._seeing.close(self.queue, 5.0),
+            self._inbox.close,
+            self.queue.close,
+        ):
+            try:
+                what()
+            except Exception as error:
+                logger.warning("at the end: %s", error)
+        logger.info("ended")
+
+    # Signals and wishes.
+
+    def _take_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: self.ask_to_stop())
+
+    def ask_to_stop(self) -> None:
+        """The first call lets the run save and ends the daemon, the second ends the run at once. From any thread."""
+        self._signals += 1
+        self._wake.set()
+
+    def _hear(self) -> None:
+        signals = self._signals
+        if signals > self._heard_signals:
+            self._stop(now=signals > 1)
+            self._heard_signals = signals
+        for wish in self.queue.wishes():
+            self._grant(str(wish.data.get("wish")), wish.data)
+
+    def _stop(self, *, now: bool) -> None:
+        if not self._stopping:
+            logger.info("asked to stop: the run in training saves, and its file goes on when the daemon does")
+            self._notifier.stopping("the run in training saves")
+        self._stopping = True
+        if self.attempt is not None:
+            if now:
+                self.attempt.end_now()
+            else:
+                self.attempt.stop("drain", self.settings.run.guard.stop_deadline_seconds)
+        self._checker.give_back("the daemon was asked to stop")
+
+    def _grant(self, wish: str, data: dict[str, Any]) -> None:
+        if wish == "stop":
+            self._stop(now=bool(data.get("now")))
+        elif wish == "drain":
+            logger.info("asked to drain: no other file is begun; the daemon ends after the one in training")
+            self._draining = True
+            self._checker.give_back("the daemon drains")
+        elif wish == "stop-attempt":
+            wanted = data.get("file_id")
+            if self.attempt is not None and wanted in (None, self.attempt.file.id):
+                deadline = self.settings.run.guard.stop_deadline_seconds
+                self.attempt.stop("pause" if wanted is None else "cancel", deadline)
+            if wanted is not None and wanted == self._checker.number:
+                self._checker.give_back("asked for by a person")
+
+    # From the inbox into custody, and to the check.
+
+    def _accept(self) -> None:
+        job = self._accepting
+        if job is not None:
+            if not job.done:
+                return
+            self._accepting = None
+            accepted = job.result()
+            for file in accepted.files:
+                logger.info("accepted %s as number %d", file.name, file.id)
+                self._empty = 0
+            for finding in accepted.findings:
+                logger.warning("%s %s", finding.code, finding.message)
+        if self._stopping or self._draining or not self._look_due.due():
+            return
+        self._accepting = Background(lambda: accept_ready(self._inbox, self.custody, self.queue), "accept")
+        self._accepting.wait(_BUSY_SECONDS)  # most looks find nothing, and are over in a millisecond
+
+    def _check(self) -> None:
+        if self._checker.busy or not (self._stopping or self._draining):
+            self._checker.tick(self.settings)
+
+    # Training.
+
+    def _work(self) -> None:
+        self._hold_broken()
+        if self.attempt is not None:
+            self._tick(self.attempt)
+        if self.attempt is not None or self._stopping or self._draining:
+            return
+        if self.settings.database_url is not None and self._adopting.due():
+            self._adopt(self.queue.adopt())
+        if self.attempt is None and self._choosing.allowed():
+            chosen = self._choosing.next()
+            if chosen is not None:
+                self._empty = 0
+                self.attempt = Attempt(self._work_of(), *chosen)
+                return
+        self._count_empty()
+
+    def _tick(self, attempt: Attempt) -> None:
+        try:
+            attempt.tick()
+        except (QueueError, OSError):
+            raise  # the queue's disk or server: it is written once that is back
+        except Exception as error:
+            if self._parts.times("work") < _ATTEMPT_FAILURES:
+                raise
+            logger.exception("the attempt at %s cannot be gone on with", attempt.file.name)
+            self._parts.failed("work", error)
+            attempt.close()
+            self.attempt = None
+            if not attempt.lost:
+                self._broken.append(attempt.lease)
+            return
+        if attempt.over:
+            self.attempt = None
+            self._look_back(attempt)
+
+    def _look_back(self, attempt: Attempt) -> None:
+        """After an attempt: are files put aside one after the other for the same fault?"""
+        file, failure = attempt.file, attempt.failure
+        logger.info("%s is %s now", file.name, file.state if not attempt.lost else "another daemon's")
+        if file.state == "done":
+            self._put_aside.clear()
+        elif file.state in ("failed", "quarantined", "held") and failure is not None:
+            self._put_aside.append(failure)
+            why = several_alike(self._put_aside)
+            if why is not None:
+                self._put_aside.clear()
+                logger.error("%s", why)
+                self.queue.pause(f"{why}; when that is mended: trainguard daemon resume")
+
+    def _hold_broken(self) -> None:
+        """Files whose attempts broke something in the daemon: held, so that nobody waits for them."""
+        while self._broken:
+            lease = self._broken[0]
+            why = f"the daemon itself failed while it supervised the run; see {start.log_path(self.settings)}"
+            try:
+                self.queue.move_to(lease, "held", cause=f"{why}, then run: trainguard queue release {lease.file.id}")
+            except LostLeaseError:
+                logger.error("%s is another daemon's now", lease.file.name)
+            self._broken.pop(0)
+
+    def _work_of(self) -> Work:
+        return Work(
+            queue=self.queue,
+            custody=self.custody,
+            settings=self.settings,
+            command=self.command,
+            lease_seconds=self.lease_seconds,
+            hang_seconds=self.hang_seconds,
+            gpu=self._gpu,
+        )
+
+    def _adopt(self, leases: list[Lease]) -> None:
+        for lease in leases:
+            logger.warning("%s was in state %s when its daemon ended", lease.file.name, lease.file.state)
+            self.attempt = start.adopt(self._work_of(), lease) or self.attempt
+
+    def _count_empty(self) -> None:
+        """For `until_empty`: twice in a row there was nothing, in the queue or on its way."""
+        if not self.until_empty:
+            return
+        if self._choosing.waits_for_a_person:
+            logger.warning("the queue is paused: %s", self.queue.paused)
+            self._stopping = True
+            return
+        counts = self.queue.counts()
+        if any(counts.get(state, 0) for state in _WORKING) or self._accepting is not None:
+            self._empty = 0
+            return
+        look = self._inbox.look()
+        self._empty = 0 if look.ready or look.growing else self._empty + 1
+
+    # Housekeeping.
+
+    def _prune(self) -> None:
+        if self._pruning is not None:
+            if self._pruning.done:
+                job, self._pruning = self._pruning, None
+                job.result()
+            return
+        queue = self.settings.run.queue
+        keep, days, gigabytes = queue.keep_done, queue.keep_done_days, queue.keep_done_gb
+        if (days is not None or gigabytes is not None) and self._prune_due.due():
+            self._pruning = Background(
+                lambda: self.custody.prune(self.queue, keep=keep, days=days, gigabytes=gigabytes), "prune"
+            )
+
+    def _announce(self) -> None:
+        self._notifier.alive()
+        doing = self._doing()
+        self._notifier.status(doing)
+        if doing.partition(" at step")[0] != self._said or self._announcing.due():
+            self._said = doing.partition(" at step")[0]
+            self._announcing.later(_ANNOUNCE_SECONDS)
+            self.queue.announce(doing)
+
+    def _doing(self) -> str:
+        words = [self.attempt.doing] if self.attempt is not None else []
+        words += [f"checking {self._checker.name}"] if self._checker.name is not None else []
+        words += ["ending processes of an earlier daemon"] if self._choosing.leftovers is not None else []
+        return ", ".join(words) or ("stopping" if self._stopping else "draining" if self._draining else "idle")

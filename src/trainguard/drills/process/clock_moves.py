@@ -1,0 +1,81 @@
+"""Row 47: the file server's clock is ahead, and the machine's own is set back and forth while a daemon works."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trainguard.drills.base import Drill, Outcome, missing
+from trainguard.drills.guard import Guard
+from trainguard.drills.process._clock import shifted_clock
+from trainguard.drills.process._daemon import finish, look, set_faults, start_daemon, step_of, until, write_folder
+from trainguard.drills.process._disk import run_on_disk
+from trainguard.findings import Finding
+
+_SKEW_SECONDS = 7_200
+_DAY_SECONDS = 86_400
+_MOVES = (30 * _DAY_SECONDS, -400 * _DAY_SECONDS)
+_FILES = {"a.jsonl": 40, "b.jsonl": 8}
+_STEP_SECONDS = 0.1
+
+
+class ClockMoves(Drill):
+    number = 47
+    area = "process"
+    needs = frozenset({"fuse"})
+
+    def provoke(self, scratch: Path, guard: Guard) -> Outcome:
+        """A folder on a server whose clock is two hours ahead; then a daemon in the middle of whose first file the date
+        goes forth by 30 days, and soon back by 430."""
+        findings = self._of_server(scratch, guard)
+        if not guard.guarding:
+            return Outcome(findings=findings)
+        folder = scratch / "queue"
+        write_folder(folder, _FILES)
+        set_faults(folder, [], step_seconds=_STEP_SECONDS)
+        clock = shifted_clock(scratch)
+        daemon = start_daemon(folder, clock.environment)
+        try:
+            for number, seconds in enumerate(_MOVES, 1):
+                until(lambda step=3 * number: step_of(folder) >= step, "a step")  # type: ignore[misc]
+                clock.move(seconds)
+        finally:
+            code = finish(daemon)
+        clock.move(0)
+        return Outcome(findings=findings, values={"code": code, "seen": look(folder)})
+
+    def expect(self, outcome: Outcome) -> Iterator[str]:
+        yield from missing(outcome, "SYS010", severity="warn", says=["ahead of this machine's clock"])
+        if "seen" not in outcome.values:
+            return
+        seen: dict[str, Any] = outcome.values["seen"]
+        if outcome.values["code"] != 0:
+            yield f"the daemon ended with {outcome.values['code']}"
+        for file in seen["files"]:
+            if (file["state"], file["attempts"]) != ("done", 1):
+                yield f"{file['name']} is {file['state']} after {file['attempts']} attempts, expected done after 1"
+        if len(seen["files"]) != len(_FILES):
+            yield f"{len(seen['files'])} files are in the queue, expected {len(_FILES)}"
+        times = [event["time"] for event in seen["events"]]
+        if not any(later < earlier - _DAY_SECONDS for earlier, later in zip(times, times[1:], strict=False)):
+            yield "the clock did not go back, so nothing was shown"
+
+    def _of_server(self, scratch: Path, guard: Guard) -> tuple[Finding, ...]:
+        for name in ("start", "mount"):
+            (scratch / name).mkdir()
+        place = scratch / "mount"
+        question = {
+            "setup": [],
+            "folder": str(place),
+            "needed_bytes": None,
+            "deadline_seconds": None,
+            "ignore": list(guard.ignored),
+        }
+        command = [sys.executable, "-m", "trainguard.drills.inside", json.dumps(question)]
+        ran = run_on_disk(scratch / "start", place, command, skew_seconds=_SKEW_SECONDS)
+        if ran.returncode != 0:
+            raise RuntimeError(ran.stderr[-500:])
+        return tuple(Finding.from_dict(each) for each in json.loads(ran.stdout))

@@ -1,0 +1,1 @@
+"""One policy a file: what is done about a kind of failure."""
