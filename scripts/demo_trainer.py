@@ -37,9 +37,9 @@ def main() -> None:
 
 def _spoil(step: int, before: Callable[[], None]) -> None:
     """The loss of the `step`-th micro-batch is NaN."""
-    from transformers import Trainer
+    from trl.trainer.sft_trainer import SFTTrainer
 
-    compute_loss = Trainer.compute_loss
+    compute_loss = SFTTrainer.compute_loss
     micro_batches = 0
 
     @functools.wraps(compute_loss)
@@ -52,7 +52,7 @@ def _spoil(step: int, before: Callable[[], None]) -> None:
         before()
         return (loss[0] * float("nan"), *loss[1:]) if isinstance(loss, tuple) else loss * float("nan")
 
-    setattr(Trainer, "compute_loss", spoilt)  # noqa: B010
+    setattr(SFTTrainer, "compute_loss", spoilt)  # noqa: B010
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tests.cli._queue import call, queue_of, write_config
 from tests.cli.helpers import environment
 from tests.daemon.history import HOSTILE, accepted, taken, trained, write_events
 
+from trainguard.cli.queue_text import short
 from trainguard.daemon.lock import DaemonLock
 from trainguard.daemon.reporting import progress, tail
 from trainguard.errors import UsageError
@@ -141,6 +142,11 @@ def test_the_pace_is_that_of_the_last_process_and_no_clock_changes_it(tmp_path: 
     assert seen.loss == 2
 
 
+def test_a_file_in_custody_is_called_by_its_name() -> None:
+    path = f"/srv/out/queue/files/{'a1' * 32}/day.jsonl"
+    assert short(f"DATA004 {path}: line 3 is no JSON") == "DATA004 day.jsonl: line 3 is no JSON"
+
+
 def test_only_the_end_of_a_long_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "beats.jsonl"
     path.write_text("".join(json.dumps({"step": step}) + "\n" for step in range(10_000)))
@@ -181,3 +187,19 @@ def test_live_on_a_terminal(folder: Path) -> None:
     assert seen.count(b"doubtful") >= 3
     assert b"\x1b[?1049l" in seen, "the terminal is given back"
     assert b"Traceback" not in seen
+
+
+def test_watched_into_a_pipe_it_ends_with_its_reader(folder: Path) -> None:
+    fill(folder)
+    with subprocess.Popen(
+        [sys.executable, "-c", _CALL, "status", "--watch", "--every", "0.2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"daemon")
+        process.stdout.close()
+        assert process.wait(60) == 0
+        assert process.stderr.read() == b""

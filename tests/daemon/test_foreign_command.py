@@ -96,11 +96,9 @@ def test_launchers(tmp_path: Path, words: list[str]) -> None:
     assert command.output_dir == tmp_path / "o"
 
 
-@pytest.mark.parametrize(
-    "words", [["./a.out"], ["python", "missing.py"], ["python", "-m", "own"], ["bash", "-c", "x ("]]
-)
-def test_what_cannot_be_read_is_run_without_knowledge(tmp_path: Path, words: list[str]) -> None:
-    command = understand(words, working_directory=tmp_path)
+@pytest.mark.parametrize("line", ["./a.out", "python missing.py", "python -m own", "bash -c 'x ('"])
+def test_what_cannot_be_read_is_run_without_knowledge(tmp_path: Path, line: str) -> None:
+    command = understand(shlex.split(line), working_directory=tmp_path)
     assert (command.output_dir, command.resume) == (None, "no")
 
 

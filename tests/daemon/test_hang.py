@@ -185,6 +185,8 @@ def test_a_week_of_heartbeats_is_read_from_its_end(run: Run) -> None:
         b'{"t": "x", "time": 1, "pid": 1, "phase": "train"}\n',
         b'{"t": 1, "time": 1, "pid": 1, "phase": "dance"}\n',
         b'{"t": 1, "time": 1, "pid": -4, "phase": "train", "step": 99999999999999999999999}\n',
+        b'{"t": Infinity, "time": 1, "pid": 1, "phase": "train"}\n',
+        b'{"t": 1' + b"0" * 400 + b', "time": 1, "pid": 1, "phase": "train"}\n',
         b"null\n\n\0\0\0\n",
     ],
 )

@@ -107,6 +107,19 @@ def test_a_not_finite_loss_is_rolled_back_and_its_window_left_out(place: Place) 
     assert sorted([*place.trained(), *left_out]) == sorted(expected)
 
 
+def test_a_file_whose_end_is_left_out_is_done_and_built_upon(place: Place) -> None:
+    """The window of a fault near the end covers all that is left, so that no step is made after it."""
+    place.put("a.jsonl", 12)
+    place.put("b.jsonl")
+    place.fault({"what": "nan", "file": "/a.jsonl", "step": 6})
+    assert place.serve() == 0, place.log()
+    assert place.states() == {"a.jsonl": "done", "b.jsonl": "done"}
+    ((first, last),) = [each.data["skipped"][0] for each in place.events("attempt-start") if each.data["skipped"]]
+    assert last >= 6
+    kept = [("a.jsonl", row) for row in range((first - 1) * 2)]
+    assert sorted(place.trained()) == sorted([*kept, *(("b.jsonl", row) for row in range(12))])
+
+
 def test_a_micro_batch_that_does_not_fit_is_halved_and_remembered(place: Place) -> None:
     place.put("a.jsonl")
     place.put("b.jsonl")

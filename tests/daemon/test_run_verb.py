@@ -163,8 +163,8 @@ def test_out_of_gpu_memory_halves_the_micro_batch(run: Run) -> None:
         __module__ = "torch"
     def oom():
         raise OutOfMemoryError(
-            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.06 GiB is "
-            "free."
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.06 "
+            "GiB is free."
         )
     """
     run.start(*RESUME, fault="if step == 5 and not before: oom()", before=before_, words=sizes)

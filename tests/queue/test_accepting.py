@@ -284,13 +284,13 @@ def _kills(inbox: Path, home: Path, chance: random.Random, kills: int) -> None:
     command = [sys.executable, "-m", "tests.queue._accepting", str(inbox), str(home)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         for kill in range(kills):
-            for number in range(8):
+            for number in range(6):
                 content = b"%d %d " % (kill, number) + chance.randbytes(20_000)
                 put.add(digest(content))
                 (inbox / f"file {kill} {number}.jsonl").write_bytes(content)
-            killed += _run(server, chance.uniform(0.0, 0.06)) == -signal.SIGKILL
+            killed += _run(server, chance.randint(1, 150)) == -signal.SIGKILL
             halfway += bool(intake_left(home))
-        assert _run(server, None) == 0
+        assert _run(server, 0) == 0
         assert server.stdin is not None
         server.stdin.close()
     assert killed > kills // 2
@@ -311,11 +311,11 @@ def intake_left(home: Path) -> list[str]:
     return os.listdir(incoming) if incoming.exists() else []
 
 
-def _run(server: subprocess.Popen[str], seconds: float | None) -> int:
-    """The exit code of one process that accepts, killed after `seconds`."""
+def _run(server: subprocess.Popen[str], operations: int) -> int:
+    """The exit code of one process that accepts, killed after so many operations on files (0: never)."""
     assert server.stdin is not None
     assert server.stdout is not None
-    server.stdin.write(f"{'never' if seconds is None else seconds}\n")
+    server.stdin.write(f"{operations}\n")
     server.stdin.flush()
     return int(server.stdout.readline())
 

@@ -19,9 +19,10 @@ from trainguard.drills.process._power import CUTS, Cut, after_power_cut, write_t
 from trainguard.queue import intake
 from trainguard.queue.accepting import accept_ready
 from trainguard.queue.custody import Custody
+from trainguard.queue.engine import QueueCorruptError
 from trainguard.queue.inbox import Inbox
 from trainguard.queue.rebuild import recover_queue
-from trainguard.queue.store import QueueCorruptError, open_queue
+from trainguard.queue.store import open_queue
 
 pytestmark = pytest.mark.skipif(unmet(frozenset({"fuse"})) is not None, reason="needs /dev/fuse")
 
@@ -31,7 +32,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from _accepting import accept
 disk = Path(sys.argv[1])
-accept(disk / "inbox", disk / "out" / "queue", 2)
+accept(disk / "inbox", disk / "out" / "queue")
 """
 # A writer that did not sync what it wrote, as most do not.
 _WRITE = """
@@ -40,7 +41,7 @@ for name in ("a", "b", "c"):
 """
 _CONTENTS = {f"{name}.jsonl": f'{{"text": "{name}"}}\n'.encode() * 200 for name in ("a", "b", "c")}
 # Of all the moments of the recording; the rest are for the slow run.
-_EVERY = 9
+_EVERY = 15
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_power_cut_at_every_moment_loses_nothing(folder: Path, cut: Cut) -> No
 def test_what_has_a_row_was_synced_though_its_writer_did_not_sync_it(folder: Path, cut: Cut) -> None:
     program = _ACCEPT.replace("accept(", _WRITE.strip() + "\naccept(")
     rows = 0
-    for moment, after in _moments(folder, program, cut, 5):
+    for moment, after in _moments(folder, program, cut, 9):
         home = after / "out" / "queue"
         with open_queue(home, lineage="test", owner="test") as queue:
             before = queue.list()
@@ -96,7 +97,7 @@ def _moments(folder: Path, program: str, cut: Cut, every: int, seed: int = 0) ->
     command = [sys.executable, "-c", program, str(folder / "disk"), str(Path(__file__).parent)]
     ran = run_on_disk(folder / "start", folder / "disk", command, log=folder / "log")
     assert ran.returncode == 0, ran.stderr
-    begin, log = pickle.loads((folder / "log").read_bytes())
+    begin, log = pickle.loads((folder / "log").read_bytes())  # noqa: S301
     assert len(log) - begin > 50
     for upto in range(begin, len(log) + 1, every):
         after = folder / "after"

@@ -226,7 +226,7 @@ def test_reason_shows_hostile_words_as_code() -> None:
     assert "`` `<script>` |  # broken ``" in text
     assert "out of \\| memory" in text
     assert "`` buy `RAM` ``" in text
-    assert "trainguard queue retry 'my config.yaml' 7" in text
+    assert "trainguard queue retry 7 --config 'my config.yaml'" in text
     assert "`signal 9`" in text
 
 

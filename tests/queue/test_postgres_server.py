@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,12 @@ from trainguard.queue.store import Incoming
 
 pytestmark = pytest.mark.postgres
 
+# A server that goes down while SQLAlchemy 2.1 sets a connection up leaves it to the garbage collector
+# (sqlalchemy/pool/base.py, _ConnectionRecord.__connect), and psycopg says so.
+LEFT_TO_THE_COLLECTOR = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 
 @pytest.fixture
 def server() -> Iterator[Server]:
@@ -29,6 +36,7 @@ def server() -> Iterator[Server]:
     server.stop()
 
 
+@LEFT_TO_THE_COLLECTOR
 def test_a_server_that_crashes_and_comes_back_loses_nothing_and_doubles_nothing(server: Server, tmp_path: Path) -> None:
     if not server.may_stop:
         return  # a given server is not ours to end
@@ -59,20 +67,26 @@ def test_a_server_that_crashes_and_comes_back_loses_nothing_and_doubles_nothing(
         except BaseException as error:
             errors.append(error)
 
+    def progress(number: int) -> None:
+        """Waits until so many files more were accepted and trained."""
+        enough = (len(accepted) + number, len(trained) + number)
+        deadline = time.monotonic() + 60.0
+        while not errors and (len(accepted) < enough[0] or len(trained) < enough[1]):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     threads = [threading.Thread(target=accept), threading.Thread(target=train)]
     for thread in threads:
         thread.start()
     for _ in range(3):
-        threading.Event().wait(0.4)
+        progress(4)
         server.crash()
         server.start()
-    threading.Event().wait(0.4)
+    progress(4)
     stop.set()
     for thread in threads:
         thread.join(60)
     assert errors == []
-    assert len(trained) > 5
-    assert len(accepted) > 5
     after = backend.open("judge")
     files = {file.id: file for file in after.list()}
     assert set(accepted) <= set(files)
@@ -83,6 +97,7 @@ def test_a_server_that_crashes_and_comes_back_loses_nothing_and_doubles_nothing(
     backend.close()
 
 
+@LEFT_TO_THE_COLLECTOR
 def test_a_server_that_stays_away_is_said(server: Server, tmp_path: Path) -> None:
     if not server.may_stop:
         return

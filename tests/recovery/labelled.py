@@ -57,8 +57,8 @@ KERNEL_OOM = (
     "[86520.113] Memory cgroup out of memory: Killed process 4711 (python) total-vm:58720256kB, anon-rss:33554432kB",
 )
 KERNEL_CHROME = ("[86520.113] Out of memory: Killed process 999 (chrome) total-vm:8720256kB, anon-rss:3554432kB",)
-DONE = {"planned_steps": 100, "own_steps": 100}
-PART = {"planned_steps": 100, "own_steps": 10, "step": 10, "phase": "train"}
+DONE: dict[str, Any] = {"planned_steps": 100, "own_steps": 100}
+PART: dict[str, Any] = {"planned_steps": 100, "own_steps": 10, "step": 10, "phase": "train"}
 CAUSE = ("", "The above exception was the direct cause of the following exception:", "")
 CONTEXT = ("", "During handling of the above exception, another exception occurred:", "")
 

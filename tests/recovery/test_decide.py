@@ -70,7 +70,7 @@ class Life:
         return decision
 
     def acts(self, failure: Failure, most: int = 60, **given_: Any) -> list[str]:
-        acts = []
+        acts: list[str] = []
         for _ in range(most):
             acts.append(self.fail(failure, **given_).act)
             if acts[-1] not in (*ON, "pause"):
@@ -78,7 +78,7 @@ class Life:
         return acts
 
 
-# -- each policy ---------------------------------------------------------------------------------------------------------
+# -- each policy
 
 
 def test_gpu_oom_halves_the_micro_batch_down_to_one_then_quarantines_with_advice() -> None:
@@ -249,14 +249,18 @@ def test_a_configuration_fault_never_drains_the_queue() -> None:
 
 def test_faults_that_take_turns_come_to_an_end() -> None:
     life = Life()
-    turns = itertools.cycle(["network", "gpu-lost", "disk-error", "killed", "ram-oom"])
+    kinds: tuple[Kind, ...] = ("network", "gpu-lost", "disk-error", "killed", "ram-oom")
+    turns = itertools.cycle(kinds)
     acts = [life.fail(failed(kind)).act for kind, _ in zip(turns, range(50), strict=False)]
     assert "hold" in acts or "quarantine" in acts
 
 
 def test_forty_attempts_without_progress_are_enough_whatever_each_policy_allows() -> None:
     life = Life()
-    kinds: list[Kind] = [*["network"] * 30, *["gpu-lost"] * 2, *["disk-full"] * 4, "ended-early", "internal", "ram-oom"]
+    kinds: list[Kind] = ["ended-early", "internal", "ram-oom"]
+    more: tuple[tuple[Kind, int], ...] = (("network", 30), ("gpu-lost", 2), ("disk-full", 4))
+    for kind, times in more:
+        kinds += [kind] * times
     decisions = [life.fail(failed(kind)) for kind in kinds]
     assert {each.act for each in decisions} == {"retry", "pause"}
     assert [life.fail(failed("gpu-oom")).act for _ in range(2)] == ["retry", "hold"]
@@ -276,7 +280,7 @@ def test_the_attempt_that_just_ended_may_be_left_out_of_the_history() -> None:
     assert decide(failed("code"), History(), LIMITS).act == "retry"
 
 
-# -- what holds for all --------------------------------------------------------------------------------------------------
+# -- what holds for all
 
 _FAILURES = st.builds(
     failed,

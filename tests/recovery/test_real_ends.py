@@ -195,7 +195,7 @@ def test_under_torchrun(tmp_path: Path, body: str, kind: str) -> None:
     (tmp_path / "rank.py").write_text(f"import os, torch\n{body}\n", encoding="utf-8")
     script = """
         import runpy, sys
-        sys.argv = ["torchrun", "--nproc-per-node=2", "--master-addr=127.0.0.1", "--master-port=0", "--standalone", "rank.py"]
+        sys.argv = ["torchrun", "--nproc-per-node=2", "--standalone", "rank.py"]
         runpy.run_module("torch.distributed.run", run_name="__main__")
     """
     failure = ended(tmp_path, script)

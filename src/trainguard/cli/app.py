@@ -17,8 +17,9 @@ from trainguard.errors import UsageError
 from trainguard.findings import EXIT_USAGE
 
 VERBS = (
-    *("check", "data", "config", "init", "train", "watch", "run", "checkpoint", "doctor", "drill"),
-    *("approve", "rules", "explain", "index", "version"),
+    *("check", "data", "config", "init", "train", "watch", "run"),
+    *("daemon", "queue", "status", "log", "report"),
+    *("checkpoint", "doctor", "drill", "approve", "rules", "explain", "index", "version"),
 )
 
 

@@ -77,10 +77,12 @@ def command(
 
 
 def _follow(history: History) -> None:
+    from trainguard.cli.queue_text import say
+
     try:
         while not history.ended:
             time.sleep(_WAIT_SECONDS)
-            if more := history.more():
-                write(more)
+            if (more := history.more()) and not say(more):
+                return
     except KeyboardInterrupt:
         return

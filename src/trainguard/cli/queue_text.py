@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import math
+import re
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainguard.cli.output import discard_stdout
 from trainguard.report.lineage_view import took
 from trainguard.report.run_text import safe
 
@@ -28,6 +31,7 @@ STATE_STYLES: Mapping[str, str] = {
 }
 _COLUMNS = ("id", "state", "priority", "name", "bytes", "attempts", "accepted_at", "state_since", "step", "cause")
 _LONGEST_CAUSE = 300
+_CUSTODY = re.compile(r"\S*/queue/files/[0-9a-f]{64}/")
 # In a spreadsheet such a cell would be a formula (OWASP, CSV Injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -155,9 +159,20 @@ def file_text(file: QueuedFile, now: float) -> str:
     return "\n".join(f"{name:<12} {words}" for name, words in lines if words is not None) + "\n"
 
 
+def say(text: str) -> bool:
+    """Writes to stdout; False where whoever read it has gone away, so that nothing is followed for nobody."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()
+        return False
+    return True
+
+
 def short(text: str, most: int = _LONGEST_CAUSE) -> str:
-    """Text of a name or a log for one line."""
-    shown = safe(text)
+    """Text of a name or a log for one line. Of a file in custody its name says enough."""
+    shown = safe(_CUSTODY.sub("", text))
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 

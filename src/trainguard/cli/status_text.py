@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from trainguard.cli.output import Color, use_color, write
-from trainguard.cli.queue_text import counts_line, event_values, file_values, json_text, short, size_words, when, why
+from trainguard.cli.output import Color, use_color
+from trainguard.cli.queue_text import (
+    counts_line,
+    event_values,
+    file_values,
+    json_text,
+    say,
+    short,
+    size_words,
+    when,
+    why,
+)
 from trainguard.daemon.reporting import STOPPED
 from trainguard.report.lineage_view import took
 from trainguard.report.run_text import safe
@@ -83,9 +94,10 @@ def watch_screen(place: Place, *, every_seconds: float, color: Color) -> None:
     """Draws the screen again and again; Ctrl-C ends it. Where there is no terminal, one screen after the other."""
     colored = use_color(color, sys.stdout)
     if not sys.stdout.isatty():
-        while True:
-            write(status_text(look(place)) + "\n")
-            time.sleep(every_seconds)
+        with contextlib.suppress(KeyboardInterrupt):
+            while say(status_text(look(place)) + "\n"):
+                time.sleep(every_seconds)
+        return
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text

@@ -9,10 +9,14 @@ from typing import Any
 
 import msgspec
 
-from trainguard.daemon.clock import Moment
+from trainguard.daemon.clock import Moment, moment_of
+from trainguard.daemon.verifying import Trained
+from trainguard.findings import Finding
+from trainguard.queue.codes import queue_finding
 from trainguard.queue.records import Lease, QueuedFile, State
 from trainguard.queue.store import Queue
 from trainguard.recovery.records import Attempt, Decision, Failure, History
+from trainguard.signals.codes import run_finding
 
 RECOVERY, FAULT, BEFORE, ADOPTED, PAUSE = "recovery", "fault", "before_step", "adopted", "pause"
 # Of a file that is tried for weeks (a network that is away) the oldest attempts are forgotten here; events keep all.
@@ -33,6 +37,7 @@ class Ended:
     first_step: int | None = None
     last_step: int | None = None
     verified_step: int | None = None
+    step_before: int | None = None
     changes: Mapping[str, Any]
 
 
@@ -139,3 +144,50 @@ def pause_words(failure: Failure, decision: Decision) -> str:
     """What the queue waits for. A pause that ends by itself begins with the thing that it waits for."""
     words = cause_words(failure, decision)
     return f"{decision.wait_for}: {words}" if decision.wait_for is not None else words
+
+
+def given_up(file: QueuedFile, failure: Failure) -> Finding:
+    """QUEUE010: a file that is put aside after all that could be tried."""
+    times = "one attempt" if file.attempts == 1 else f"{file.attempts:,} attempts"
+    again = f"`trainguard queue retry {file.id}` tries it once more"
+    return queue_finding(
+        "QUEUE010",
+        f"{file.name} was put aside after {times}: {failure.why}; REASON.md beside it has its history, and {again}",
+        evidence={"file": file.id, "attempts": file.attempts, "code": failure.code},
+    )
+
+
+def not_there(trained: Trained) -> Failure:
+    """The run said that it was complete, and the disk says otherwise."""
+    assert trained.problem is not None
+    moved = f"; {trained.moved} keeps what was there" if trained.moved else ""
+    return Failure(
+        kind="ended-early",
+        code="CKPT005" if trained.moved else "RUN026",
+        why=f"the run ended without an error, but {trained.problem}{moved}",
+        fingerprint=f"not-there:{trained.step}",
+        phase="save",
+        step=trained.step,
+        transient=True,
+        source="verification",
+    )
+
+
+def recovered(file: QueuedFile, *, first: int | None, step: int | None) -> tuple[float | None, Finding | None]:
+    """At the first new step of an attempt: seconds since the fault before it, and RUN023; None where there was none.
+
+    `first` is the global step at which the attempt began, so that what lies between it and the fault is lost.
+    """
+    fault = file.memory.get(FAULT)
+    if not isinstance(fault, dict):
+        return None, None
+    at = moment_of({key: value for key, value in fault.items() if key in ("time", "t", "boot")})
+    if at is None:
+        return None, None
+    seconds, last = round(at.seconds, 3), fault.get("step")
+    lost = max(0, last - first) if isinstance(last, int) and first is not None else None
+    again = f", and {lost:,} steps are made again" if lost else ""
+    code = fault.get("code") or fault.get("kind")
+    words = f"{file.name} trains again {seconds:.1f} s after {code}{again}"
+    evidence = {"lost_steps": lost, "seconds": seconds, "fault": fault.get("kind")}
+    return seconds, run_finding("RUN023", words, step=step, evidence=evidence)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,29 +16,26 @@ import msgspec
 from trainguard.daemon import acting
 from trainguard.daemon.aside import Aside
 from trainguard.daemon.background import Background
-from trainguard.daemon.child import Child, Ended
-from trainguard.daemon.clock import Every, moment_of
-from trainguard.daemon.fits import fit_finding, fitted
-from trainguard.daemon.fitting import fit_key_of, gpu_name
+from trainguard.daemon.clock import Every
+from trainguard.daemon.commanding import attempt_folder, before_step, command_line, file_id
+from trainguard.daemon.fitting import gpu_name, known_fit, remember_fit
 from trainguard.daemon.gpu import GpuMemory
-from trainguard.daemon.hang import Hang, HangWatch, ask_for_stacks
 from trainguard.daemon.lineage import Tip, set_aside_from
 from trainguard.daemon.progress import Progress
 from trainguard.daemon.remains import remains_finding
 from trainguard.daemon.service import without_notify
 from trainguard.daemon.settings import Settings
+from trainguard.daemon.training import Training
 from trainguard.daemon.verifying import Trained, begin_verifying, read_trained
-from trainguard.daemon.witness import Witness
 from trainguard.fencing import VARIABLE, FencedError, write_fence
-from trainguard.queue.codes import queue_finding
 from trainguard.queue.custody import Custody
-from trainguard.queue.records import Lease, LostLeaseError, QueuedFile, State
+from trainguard.queue.engine import QueueError
+from trainguard.queue.records import Lease, LostLeaseError, State
 from trainguard.queue.store import Queue
 from trainguard.recovery.classify import classify
 from trainguard.recovery.decide import decide
-from trainguard.recovery.records import Evidence, Failure
+from trainguard.recovery.records import Failure
 from trainguard.signals.codes import run_finding
-from trainguard.train.events import FOLDER, STACKS
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +43,11 @@ logger = logging.getLogger(__name__)
 # before the server's clock gives the file to another daemon.
 _RENEW, _GIVE_UP = 0.25, 0.7
 _ROW_SECONDS = 5.0
-_HANG_LOOK_SECONDS = 1.0
 # A driver gives the memory of a dead process back within seconds; after this the holder is somebody else.
 _GPU_SECONDS = 60.0
+_PATIENCE_SECONDS = 0.2
+# Where the output folder refuses to be written, a disk that is full as a rule: time for a person to see it.
+_REFUSED_SECONDS = 30.0
 Stage = Literal["custody", "training", "verifying", "over"]
 Asked = Literal["drain", "pause", "cancel", "hang", "lease"]
 
@@ -84,21 +82,12 @@ class Attempt:
         self._renewing = Every(work.lease_seconds * _RENEW)
         self._rows = Every(_ROW_SECONDS)
         self._started = time.time()
-        self._child: Child | None = None
-        self._ended: Ended | None = None
+        self._training: Training | None = None
         self._aside: Aside | None = None
-        self._stacks: Background[bool] | None = None
-        self._looking = Every(_HANG_LOOK_SECONDS)
-        self._continued = False
-        self._hung: Hang | None = None
-        self._judging: Background[Evidence] | None = None
-        self._hang = self._new_watch()
         self._history = acting.history_of(lease.file)
         self._changes: dict[str, Any] = {}
-        self._progress = Progress(work.settings.output_dir)
-        self._witness = Witness(work.settings.output_dir)
         self._renewing.later(work.lease_seconds * _RENEW)
-        self._custody: Background[str | None] = Background(self._make_ready, "custody")
+        self._ready: Background[str | None] | None = None
 
     @classmethod
     def verify(cls, work: Work, lease: Lease, tip: Tip) -> Attempt:
@@ -116,15 +105,19 @@ class Attempt:
         return self.stage == "over"
 
     @property
+    def _progress(self) -> Progress | None:
+        return self._training.progress if self._training is not None else None
+
+    @property
     def doing(self) -> str:
         """What it does now, for people."""
-        name, at = self.file.name, self._progress.step
+        name, progress = self.file.name, self._progress
         match self.stage:
             case "custody":
                 return f"reading {name}"
             case "training":
-                step = f" at step {at:,}" if at is not None else ""
-                return f"training {name} ({self._progress.phase}{step})"
+                at = f" at step {progress.step:,}" if progress is not None and progress.step is not None else ""
+                return f"training {name} ({progress.phase if progress is not None else 'begins'}{at})"
             case _:
                 return f"verifying {name}"
 
@@ -150,20 +143,19 @@ class Attempt:
         """Ends it so that it can go on later: the run gets SIGTERM and until the deadline to save."""
         if self.asked_by is None:
             self.asked_by = asked_by
-            if self._child is not None:
-                self._child.stop(deadline_seconds)
+            if self._training is not None:
+                self._training.stop(deadline_seconds)
 
     def end_now(self, asked_by: Asked = "drain") -> None:
         """Ends it at once; the last verified checkpoint stands."""
         self.asked_by = self.asked_by or asked_by
-        if self._child is not None:
-            self._child.kill()
+        if self._training is not None:
+            self._training.kill()
 
     def close(self) -> None:
         """Ends what it has begun, without a word to the queue: for a daemon that ends."""
-        if self._child is not None and self._ended is None:
-            self._child.kill()
-            self._child.wait(30.0)
+        if self._training is not None:
+            self._training.close()
         if self._aside is not None:
             self._aside.end()
 
@@ -192,8 +184,8 @@ class Attempt:
         self.asked_by = "lease"
         if self._aside is not None:
             self._aside.end()
-        if self._child is not None and self._ended is None:
-            self._child.kill()
+        if self._training is not None and self._training.ended is None:
+            self._training.kill()
             self.stage = "training"
         else:
             self.stage = "over"
@@ -202,230 +194,147 @@ class Attempt:
 
     def _make_ready(self) -> str | None:
         """Beside the loop. What is wrong with the file, None for nothing; a GPU that is still in use is told only, as
-        the run itself finds out whether there is room."""
+        the run itself finds out whether there is room. Raises FencedError, and OSError for the output folder."""
+        output = self.work.settings.output_dir
         problem = self.work.custody.verify(self.file)
+        if problem is not None:
+            return problem
         gpu_name()  # asked here, where it may take its time
-        if problem is None and self.work.gpu is not None:
-            finding = self.work.gpu.wait(_GPU_SECONDS, stop=lambda: self.asked_by is not None)
-            if finding is not None:
-                self._tell("finding", cause=finding.message, finding=finding.to_dict())
-        return problem
+        finding = self.work.gpu.wait(_GPU_SECONDS, stop=lambda: self.asked_by is not None) if self.work.gpu else None
+        if finding is not None:
+            self._tell("finding", cause=finding.message, finding=finding.to_dict())
+        write_fence(output, self.lease.fence)
+        onset = self.file.memory.get(acting.BEFORE)
+        if isinstance(onset, int):
+            set_aside_from(output, onset, f"steps from {onset:,} on are left behind after a fault")
+        return None
 
     def _when_read(self) -> None:
-        if not self._custody.done:
+        if self._ready is None:
+            self._ready = Background(self._make_ready, "custody")
+            self._ready.wait(_PATIENCE_SECONDS)
+        if not self._ready.done:
             return
         if self.asked_by is not None:
             self._back(f"stopped before it began ({self.asked_by})")
             return
-        problem = self._custody.result()
-        if problem is not None:
-            self._put_aside("failed", problem)
-            return
-        self._begin()
+        try:
+            problem = self._ready.result()
+        except FencedError as error:
+            self._lose(str(error))
+        except OSError as error:
+            where = error.filename or self.work.settings.output_dir
+            self._back(f"{where}: {error.strerror or error}", delay_seconds=_REFUSED_SECONDS)
+        else:
+            if problem is not None:
+                self._put_aside("failed", problem)
+            else:
+                self._begin()
 
     def _begin(self) -> None:
         work, lease = self.work, self.lease
-        before = self._before_step()
-        self._changes = {**self._fitted(), **self._history.changes}
+        before = before_step(lease.file, self.tip)
+        self._changes = {**self._known_fit(), **self._history.changes}
         memory = {key: value for key, value in lease.file.memory.items() if key != acting.BEFORE}
-        try:
-            write_fence(work.settings.output_dir, lease.fence)
-            if before is not None and acting.BEFORE in lease.file.memory:
-                set_aside_from(
-                    work.settings.output_dir, before, f"steps from {before:,} on are left behind after a fault"
-                )
-        except FencedError as error:
-            self._lose(str(error))
-            return
-        except OSError as error:
-            self._back(f"{error.filename or work.settings.output_dir}: {error.strerror or error}", delay_seconds=30.0)
-            return
         # Written before the child starts: a rollback is asked for once, since it would take back what it led to.
         self.file = work.queue.update(lease, memory=memory)
         self.lease = msgspec.structs.replace(lease, file=self.file)
-        command = self._command(before)
-        environment = {**without_notify(os.environ), VARIABLE: str(lease.fence), "PYTHONUNBUFFERED": "1"}
-        self._progress = Progress(work.settings.output_dir)
-        self._witness.start()
+        command = command_line(
+            work.command,
+            work.settings,
+            self.file,
+            self._data(),
+            history=self._history,
+            changes=self._changes,
+            before=before,
+            on_top=self.tip.closed and self.tip.file_id != file_id(self.file),
+        )
         self._started = time.time()
-        self._hang = self._new_watch()
-        self._child = Child.start(
-            command, folder=self.folder, environment=environment, working_directory=work.settings.config.parent
+        self._training = Training(
+            command,
+            settings=work.settings,
+            folder=self.folder,
+            environment={**without_notify(os.environ), VARIABLE: str(lease.fence), "PYTHONUNBUFFERED": "1"},
+            hang_seconds=work.hang_seconds,
         )
         self.stage = "training"
         work.queue.event(
             "attempt-start",
             file_id=self.file.id,
             attempt=self.number,
-            pid=self._child.pid,
+            pid=self._training.pid,
             changes=self._changes,
             skipped=[list(each) for each in self._history.skipped],
             before_step=before,
         )
         logger.info("attempt %d at %s: %s", self.number, self.file.name, " ".join(command))
 
-    def _fitted(self) -> dict[str, Any]:
-        """A micro-batch that is known to fit, where the configuration's is known not to (JOB017)."""
-        key = fit_key_of(self.work.settings)
-        known = self.work.queue.fit(key) if key is not None else None
-        if known is None:
-            return {}
-        run = self.work.settings.run
-        changes = fitted(run.batch_size, run.gradient_accumulation, known[0])
-        finding = fit_finding(
-            run.batch_size,
-            run.gradient_accumulation,
-            known[0],
-            max_length=run.max_length,
-            method=run.method,
-            gpu=gpu_name() or "this machine",
-        )
+    def _known_fit(self) -> dict[str, Any]:
+        changes, finding = known_fit(self.work.queue, self.work.settings)
         if finding is not None:
             self._tell("finding", cause=finding.message, finding=finding.to_dict())
-        return dict(changes)
+        return changes
 
-    def _remember_fit(self) -> None:
-        """After a file that was trained with a smaller micro-batch than the configuration's."""
-        size, accumulation = self._changes.get("batch_size"), self._changes.get("gradient_accumulation")
-        key = fit_key_of(self.work.settings)
-        if key is not None and isinstance(size, int) and isinstance(accumulation, int):
-            self.work.queue.remember_fit(key, size, accumulation)
-
-    def _new_watch(self) -> HangWatch:
-        given = self.work.hang_seconds
-        return HangWatch(
-            self.work.settings.output_dir,
-            hang_seconds=given if given is not None else self.work.settings.run.guard.hang_seconds,
-            every_phase=given is not None,
-            tree=lambda: self._child.tree() if self._child is not None else [],
-        )
-
-    def _before_step(self) -> int | None:
-        """From where the run must not go on: a fault's onset, or the half of another file that was given up."""
-        wanted = self.lease.file.memory.get(acting.BEFORE)
-        steps = [wanted] if isinstance(wanted, int) and wanted > 0 else []
-        if self.tip.unfinished and self.tip.file_id != file_id(self.file) and self.tip.step_before is not None:
-            steps.append(self.tip.step_before + 1)
-        return min(steps, default=None)
-
-    def _command(self, before: int | None) -> list[str]:
-        settings, history = self.work.settings, self._history
-        data = self.work.custody.find(self.file) or self.work.custody.path_of(self.file.sha256, self.file.name)
-        command = [*self.work.command, str(settings.config), "--format", "json", "--set", f"data={data}"]
-        for name, value in self._changes.items():
-            command += ["--set", f"{name}={value}"]
-        command += ["--file-id", file_id(self.file)]
-        for first, last in history.skipped:
-            command += ["--skip-steps", f"{first}-{last}"]
-        return command + (["--before-step", str(before)] if before is not None else [])
+    def _data(self) -> Path:
+        custody, file = self.work.custody, self.file
+        return custody.find(file) or custody.path_of(file.sha256, file.name)
 
     # Then: it trains.
 
     def _when_ended(self) -> None:
-        child = self._child
-        assert child is not None
-        self._look()
-        ended = child.poll()
+        training = self._training
+        assert training is not None
+        self._look(training)
+        known, ended = training.ended, training.poll()
         if ended is None:
-            self._watch(child)
+            if self.asked_by is None and (hang := training.end_if_hung()) is not None:
+                self.asked_by = "hang"
+                finding = run_finding("RUN008", hang.why, step=hang.step)
+                self._tell("finding", cause=hang.why, finding=finding.to_dict())
             return
-        if self._ended is None:
-            self._ended = ended
-            self._look()
+        if known is None:
+            self._look(training)
             if (remains := remains_finding(ended)) is not None:
                 self._tell("finding", cause=remains.message, finding=remains.to_dict())
         if self.lost:
             self.stage = "over"
             return
-        if self._judging is None:
-            # Disk and GPU are asked, which takes seconds where they do not answer.
-            self._judging = Background(lambda: self._evidence(ended), "evidence")
-            self._judging.wait(0.2)
-        if not self._judging.done:
+        evidence = training.evidence(self.asked_by)
+        if evidence is None:
             return
-        failure = classify(self._judging.result())
-        if failure is None:
-            self.file = self.work.queue.move_to(self.lease, "verifying", cause=None, **self._row())
-            self.lease = msgspec.structs.replace(self.lease, file=self.file)
-            self._begin_verifying()
-        else:
+        failure = classify(evidence)
+        if failure is not None:
             self._failed(failure)
+            return
+        self.file = self.work.queue.move_to(self.lease, "verifying", cause=None, **self._row())
+        self.lease = msgspec.structs.replace(self.lease, file=self.file)
+        self._begin_verifying()
 
-    def _evidence(self, ended: Ended) -> Evidence:
-        progress = self._progress
-        own = None
-        if progress.step is not None and progress.step_before is not None:
-            own = progress.step - progress.step_before
-        return self._witness.evidence(
-            ended,
-            folder=self.folder,
-            asked_by=self.asked_by,
-            hang=self._hung,
-            planned_steps=progress.planned,
-            own_steps=own,
-        )
-
-    def _watch(self, child: Child) -> None:
-        if self.asked_by is not None:
-            return
-        if not self._looking.due() and self._stacks is None:
-            return
-        hang = self._hang.look()
-        if hang is None:
-            self._stacks = None
-            return
-        if hang.stopped and not self._continued:
-            # Somebody has stopped it, and perhaps forgotten it: once it is let go on, with a budget of its own.
-            self._continued = True
-            self._tell("continued", cause=hang.why, pid=hang.pid)
-            child.signal(signal.SIGCONT)
-            self._hang = self._new_watch()
-            return
-        if self._stacks is None and hang.pid is not None:
-            stacks = self.work.settings.output_dir / FOLDER / STACKS
-            pid = hang.pid
-            self._stacks = Background(lambda: ask_for_stacks(pid, stacks=stacks), "stacks")
-        if self._stacks is not None and not self._stacks.done and self._stacks.seconds < 10.0:
-            return
-        self.asked_by, self._hung = "hang", hang
-        finding = run_finding("RUN008", hang.why, step=hang.step)
-        self._tell("finding", cause=hang.why, finding=finding.to_dict())
-        # One that does not step does not save either: it would hold the GPU until the deadline for nothing.
-        child.kill()
-
-    def _look(self) -> None:
-        progress = self._progress
+    def _look(self, training: Training) -> None:
+        progress = training.progress
         first = progress.look()
         for finding in progress.take_findings():
             self._tell("finding", finding=finding)
         if first:
-            self._first_step()
-        if self._rows.due() and not self.lost:
-            with contextlib.suppress(Exception):
-                row = self._row()
-                if row:
-                    self.file = self.work.queue.update(self.lease, **row)
+            self._first_step(progress)
+        if self._rows.due() and not self.lost and (row := self._row()):
+            with contextlib.suppress(QueueError):
+                self.file = self.work.queue.update(self.lease, **row)
 
     def _row(self) -> dict[str, Any]:
         progress = self._progress
+        if progress is None:
+            return {}
         known = {"step": progress.step, "step_before": progress.step_before, "planned_steps": progress.planned}
         return {name: value for name, value in known.items() if value is not None}
 
-    def _first_step(self) -> None:
+    def _first_step(self, progress: Progress) -> None:
         """The first new step: where something had failed before, the file has recovered (RUN023)."""
-        fault = self.lease.file.memory.get(acting.FAULT)
-        at = moment_of({key: value for key, value in fault.items() if key in ("time", "t", "boot")}) if fault else None
-        seconds = round(at.seconds, 3) if at is not None else None
-        self._tell("first-step", seconds_since_fault=seconds, step=self._progress.step)
-        if not fault or seconds is None:
+        seconds, finding = acting.recovered(self.lease.file, first=progress.first, step=progress.step)
+        self._tell("first-step", seconds_since_fault=seconds, step=progress.step)
+        if finding is None:
             return
-        first, last = self._progress.first, fault.get("step")
-        lost = max(0, last - first) if isinstance(last, int) and first is not None else None
-        steps = f", {lost:,} steps were made again" if lost else ""
-        words = f"{self.file.name} trains again {seconds:.1f} s after {fault.get('code') or fault.get('kind')}{steps}"
-        evidence = {"lost_steps": lost, "seconds": seconds, "fault": fault.get("kind")}
-        finding = run_finding("RUN023", words, step=self._progress.step, evidence=evidence)
-        self._tell("recovered", cause=words, finding=finding.to_dict(), **evidence)
+        self._tell("recovered", cause=finding.message, finding=finding.to_dict(), **finding.evidence)
         memory = {
             key: value for key, value in self.lease.file.memory.items() if key not in (acting.FAULT, acting.ADOPTED)
         }
@@ -449,7 +358,7 @@ class Attempt:
         if trained.problem is None:
             self._done(trained)
         else:
-            self._failed(_not_there(trained))
+            self._failed(acting.not_there(trained))
 
     def _done(self, trained: Trained) -> None:
         queue = self.work.queue
@@ -476,37 +385,39 @@ class Attempt:
             memory=memory,
         )
         self.stage = "over"
-        with contextlib.suppress(Exception):
-            self._remember_fit()
+        with contextlib.suppress(QueueError):
+            remember_fit(self.work.queue, self.work.settings, self._changes)
         self._settle()
 
     # How it ends otherwise.
 
     def _failed(self, failure: Failure) -> None:
         how = self._how(failure.step)
-        limits = msgspec.structs.replace(self.work.settings.limits, step_before=self._progress.step_before)
+        limits = msgspec.structs.replace(self.work.settings.limits, step_before=how.step_before)
         self.failure = failure
         decision = decide(failure, acting.remembered(self._history, how, failure, None), limits)
         logger.warning("%s: %s; %s", self.file.name, failure.why, decision.why)
         self.lease = msgspec.structs.replace(self.lease, file=self.file)
         self.file = acting.act(self.work.queue, self.lease, how, failure, decision)
         if decision.act == "quarantine":
-            self._say_given_up(failure)
+            finding = acting.given_up(self.file, failure)
+            self._tell("finding", cause=finding.message, finding=finding.to_dict())
         self._first_again()
         self.stage = "over"
         self._settle()
 
     def _how(self, step: int | None) -> acting.Ended:
-        ended, progress = self._ended, self._progress
+        progress, ended = self._progress, self._training.ended if self._training is not None else None
         return acting.Ended(
             number=self.number,
             started=self._started,
             seconds=ended.seconds if ended is not None else None,
             exit_code=ended.exit_code if ended is not None else None,
             signal=ended.signal if ended is not None else None,
-            first_step=progress.first,
-            last_step=progress.step if progress.step is not None else step,
-            verified_step=progress.verified,
+            first_step=progress.first if progress is not None else None,
+            last_step=progress.step if progress is not None and progress.step is not None else step,
+            verified_step=progress.verified if progress is not None else None,
+            step_before=progress.step_before if progress is not None else self.file.step_before,
             changes=self._changes,
         )
 
@@ -528,17 +439,6 @@ class Attempt:
             with contextlib.suppress(Exception):
                 self.work.queue.move(self.file.id, first=True)
 
-    def _say_given_up(self, failure: Failure) -> None:
-        name, number, times = self.file.name, self.file.id, self.file.attempts
-        attempts = "one attempt" if times == 1 else f"{times:,} attempts"
-        again = f"`trainguard queue retry {number}` tries it once more"
-        finding = queue_finding(
-            "QUEUE010",
-            f"{name} was put aside after {attempts}: {failure.why}; REASON.md beside it has its history, and {again}",
-            evidence={"file": number, "attempts": times, "code": failure.code},
-        )
-        self._tell("finding", cause=finding.message, finding=finding.to_dict())
-
     def _settle(self) -> None:
         if self.file.state in ("done", "failed", "quarantined"):
             with contextlib.suppress(OSError):  # the row stands; the next start puts the folder right
@@ -551,28 +451,3 @@ class Attempt:
             self.work.queue.event(kind, file_id=self.file.id, attempt=self.number, cause=cause, **data)
         except Exception as error:
             logger.warning("the event %s of %s could not be written: %s", kind, self.file.name, error)
-
-
-def file_id(file: QueuedFile) -> str:
-    """What tells a file from all others of the lineage, those of the same content too."""
-    return f"{file.id}-{file.sha256[:16]}"
-
-
-def attempt_folder(settings: Settings, file: QueuedFile, number: int) -> Path:
-    return settings.home / "attempts" / str(file.id) / str(number)
-
-
-def _not_there(trained: Trained) -> Failure:
-    """The run said that it was complete, and the disk says otherwise."""
-    assert trained.problem is not None
-    moved = f"; {trained.moved} keeps what was there" if trained.moved else ""
-    return Failure(
-        kind="ended-early",
-        code="CKPT005" if trained.moved else "RUN026",
-        why=f"the run ended without an error, but {trained.problem}{moved}",
-        fingerprint=f"not-there:{trained.step}",
-        phase="save",
-        step=trained.step,
-        transient=True,
-        source="verification",
-    )

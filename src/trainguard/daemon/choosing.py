@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 from trainguard.daemon import start
 from trainguard.daemon.acting import PAUSE
-from trainguard.daemon.attempt import file_id
 from trainguard.daemon.background import Background
 from trainguard.daemon.clock import Every, moment_of
+from trainguard.daemon.commanding import file_id
 from trainguard.daemon.lineage import Tip, tip_of
 from trainguard.daemon.remains import leftovers_finding
 from trainguard.daemon.settings import Settings, read_daemon_settings
@@ -113,7 +114,7 @@ class Choosing:
         if not self._tip.done:
             return None
         job, self._tip = self._tip, None
-        tip = job.result()
+        tip = self._judged(job.result())
         if not self.reread():
             return None
         ahead = self._ahead(tip)
@@ -126,13 +127,20 @@ class Choosing:
         lease = self._queue.take()
         return (lease, tip) if lease is not None else None
 
+    def _judged(self, tip: Tip) -> Tip:
+        """The tip, closed where the queue knows its file as trained."""
+        file = self._file_of(tip) if tip.unfinished else None
+        return replace(tip, closed=True) if file is not None and file.state == "done" else tip
+
+    def _file_of(self, tip: Tip) -> QueuedFile | None:
+        number = tip.file_id.partition("-")[0] if tip.file_id is not None else ""
+        file = self._queue.get(int(number)) if number.isdigit() else None
+        return file if file is not None and file_id(file) == tip.file_id else None
+
     def _ahead(self, tip: Tip) -> QueuedFile | None:
         """The file that is in its middle and waits to go on: it goes before all others."""
-        if not tip.unfinished or tip.file_id is None:
-            return None
-        number = tip.file_id.partition("-")[0]
-        file = self._queue.get(int(number)) if number.isdigit() else None
-        return file if file is not None and file.state == "waiting" and file_id(file) == tip.file_id else None
+        file = self._file_of(tip) if tip.unfinished else None
+        return file if file is not None and file.state == "waiting" else None
 
     def reread(self) -> bool:
         """Reads the configuration as it is now; a broken one pauses the queue, and is no file's fault."""

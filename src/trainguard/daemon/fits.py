@@ -7,7 +7,7 @@ user's, and stay.
 
 from __future__ import annotations
 
-from trainguard.findings import Finding
+from trainguard.findings import Finding, Fix
 
 
 def fit_key(*, model: str, method: str, max_length: int | None, gpu: str) -> str:
@@ -39,7 +39,7 @@ def fit_finding(
     change = f"batch_size = {micro} and gradient_accumulation = {accumulation}"
     length = "" if max_length is None else f" at max_length {max_length:,}"
     message = (
-        f"a micro-batch of {batch_size:,} did not fit into the memory of {gpu} before{length} with method {method}, and "
+        f"a micro-batch of {batch_size:,} did not fit into {gpu}'s memory before{length} with method {method}, and "
         f"one of {micro:,} {rows} did; training with {change}, which leaves the effective batch at "
         f"{batch_size * gradient_accumulation:,}; write them into the configuration to be rid of this"
     )
@@ -48,7 +48,7 @@ def fit_finding(
         message,
         code="JOB017",
         name="predicted-oom",
-        fix=f"set {change}",
+        fix=Fix(f"set {change}"),
         evidence={
             "batch_size": batch_size,
             "gradient_accumulation": gradient_accumulation,

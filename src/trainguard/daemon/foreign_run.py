@@ -264,7 +264,7 @@ def _is_there(decision: Decision, output_dir: Path | None) -> bool:
         return True
     facts = read_folder(output_dir)
     if decision.wait_for == "mount":
-        return facts.write is not None and facts.write.ok is True
+        return facts.write is not None and facts.write.error is None
     return facts.free_bytes is not None and facts.free_bytes >= _LEAST_FREE_BYTES
 
 

@@ -8,6 +8,7 @@ long the watcher, on its own monotonic clock, has seen no new one. That clock st
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -220,7 +221,8 @@ def _beat(line: Mapping[str, object]) -> Beat | None:
         beat = msgspec.convert(line, type=Beat)
     except msgspec.ValidationError:
         return None
-    return beat if beat.phase in get_args(Phase) and beat.pid > 0 else None
+    known = beat.phase in get_args(Phase) and beat.pid > 0 and math.isfinite(beat.t)
+    return beat if known else None
 
 
 def _is_stopped(pid: int | None) -> bool:

@@ -20,17 +20,20 @@ class Tip:
     """The newest verified checkpoint of a lineage, as its manifest tells it; all None where there is none.
 
     `unfinished`: the file of this `file_id` is in its middle there. `step_before` is the global step at which it began.
+    `closed`: it was trained to its end all the same, since the rest of it was left out; the manifest does not say so.
     """
 
     step: int | None = None
     file_id: str | None = None
     step_before: int | None = None
     planned_steps: int | None = None
+    closed: bool = False
 
     @property
     def unfinished(self) -> bool:
         return (
-            self.step is not None
+            not self.closed
+            and self.step is not None
             and self.step_before is not None
             and self.planned_steps is not None
             and self.step - self.step_before < self.planned_steps

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from pathlib import Path
 from typing import Any
 
-from trainguard.daemon.beats import NewLines
+from trainguard.daemon.beats import NewLines, last_bytes
 from trainguard.train.events import EVENTS, FOLDER
 from trainguard.train.heartbeat import HEARTBEAT
+
+_TAIL_BYTES = 64 * 1024
+
+
+def last_step(output_dir: Path) -> int | None:
+    """The newest global step that any run here has told of; None where none has."""
+    found = None
+    for line in last_bytes(output_dir / FOLDER / HEARTBEAT, _TAIL_BYTES).split(b"\n"):
+        with contextlib.suppress(ValueError, RecursionError):
+            beat = json.loads(line)
+            if isinstance(beat, dict) and isinstance(step := beat.get("step"), int):
+                found = step
+    return found
 
 
 class Progress:

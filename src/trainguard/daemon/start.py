@@ -14,13 +14,15 @@ from typing import Any
 import msgspec
 
 from trainguard.daemon import acting
-from trainguard.daemon.attempt import Attempt, Work, attempt_folder
+from trainguard.daemon.attempt import Attempt, Work
 from trainguard.daemon.background import Background
 from trainguard.daemon.child import Ended, end_leftovers, read_result
 from trainguard.daemon.clock import Moment
+from trainguard.daemon.commanding import attempt_folder
 from trainguard.daemon.lineage import Tip, tip_of
 from trainguard.daemon.lock import DaemonLock
 from trainguard.daemon.nanny import PROCESS
+from trainguard.daemon.progress import last_step
 from trainguard.daemon.settings import Settings
 from trainguard.daemon.witness import Witness
 from trainguard.queue.custody import Custody
@@ -181,10 +183,12 @@ def _take_up_again(work: Work, lease: Lease, ended: Ended | None) -> None:
     if isinstance(before, dict) and before.get("step") == step and isinstance(before.get("deaths"), int):
         deaths = before["deaths"] + (0 if rebooted else 1)
     memory[acting.ADOPTED] = {"deaths": deaths, "step": step}
+    told = last_step(work.settings.output_dir)
+    reached = max(told, file.step or 0) if told is not None else file.step
     if acting.FAULT not in memory:
         memory[acting.FAULT] = {
             **Moment.now().plain(),
-            "step": file.step,
+            "step": reached,
             "kind": "killed",
             "code": "RUN012",
         }
@@ -198,7 +202,7 @@ def _take_up_again(work: Work, lease: Lease, ended: Ended | None) -> None:
         exit_code=ended.exit_code if ended is not None else None,
         signal=ended.signal if ended is not None else None,
         seconds=ended.seconds if ended is not None else None,
-        last_step=file.step,
+        last_step=reached,
         verified_step=step,
         failure={"kind": "killed", "code": "RUN012", "why": how},
         decision=None,

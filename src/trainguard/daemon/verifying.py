@@ -74,7 +74,9 @@ def verify_trained(output_dir: Path, file_id: str) -> Trained:
     assert made is not None
     if (found := made.run.get("file_id")) not in (None, file_id):
         return Trained(problem=f"the newest checkpoint is of the file {found}, not of {file_id}", step=made.step)
-    before, planned = _whole(made.run.get("step_before")), _whole(made.run.get("planned_steps"))
+    # The result tells what the last attempt planned; an older checkpoint, what was planned before data were left out.
+    told = final.run if final is not None and final.step == made.step else made.run
+    before, planned = _whole(told.get("step_before")), _whole(told.get("planned_steps"))
     if before is not None and planned is not None and made.step - before < planned:
         words = f"{made.step - before:,} of {planned:,} planned steps are made"
         return Trained(problem=words, step=made.step, step_before=before, planned_steps=planned)

@@ -193,7 +193,7 @@ def _accept(turn: _Turn, candidates: Sequence[Candidate]) -> None:
             return
         for candidate, why in outcomes:
             _not_fetched(turn, candidate, why)
-        # From here on what was renamed is out of the inbox for certain, and no row stands for what could be there again.
+        # From here on what was renamed is out of the inbox for certain: no row stands for what could be there again.
         sync_folder(batch.folder)
         _finish(turn, batch)
     except OSError as error:
@@ -213,6 +213,7 @@ def _fetch(turn: _Turn, batch: Batch, candidates: Sequence[Candidate]) -> Outcom
     full: OSError | None = None
     inbox = turn.inbox
     assert inbox is not None
+    network = inbox.network
     for entry, candidate in zip(batch.entries, candidates, strict=True):
         if full is not None:
             outcomes.append((candidate, full))
@@ -220,7 +221,7 @@ def _fetch(turn: _Turn, batch: Batch, candidates: Sequence[Candidate]) -> Outcom
 
         def tick() -> None:
             inbox.patience.tick()
-            if not inbox.network:
+            if not network:
                 turn.tick()
 
         try:

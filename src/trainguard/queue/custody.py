@@ -131,7 +131,7 @@ class Custody:
             return None
         return (
             f"{name} was changed in custody: it has {size:,} bytes and sha256 {digest[:12]}…, accepted were "
-            f"{file.bytes:,} and {file.sha256[:12]}…; put the right file into the inbox again, and write to no file under "
+            f"{file.bytes:,} and {file.sha256[:12]}…; put the right file into the inbox again, and write nothing into "
             f"{self.home}"
         )
 

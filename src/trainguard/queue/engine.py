@@ -230,6 +230,7 @@ def open_postgres(url: str, *, busy_seconds: float) -> Database:
             pool_size=4,
             max_overflow=8,
             pool_pre_ping=True,
+            use_native_hstore=False,  # a question less with every connection
             # Statements prepared on the server do not survive a pooler between (psycopg: prepared statements).
             connect_args={"prepare_threshold": None},
         )

@@ -67,8 +67,9 @@ def put_before(connection: Connection, lineage_key: str, moving: int, before: in
     mine = FILES.c.lineage_key == lineage_key
     if before is None:
         queued = (mine, FILES.c.state.in_(QUEUED), FILES.c.id != moving)
-        first = connection.execute(select(func.min(FILES.c.due_at)).where(*queued)).scalar_one_or_none()
-        due = min(order, order if first is None else float(first)) - 1.0
+        # Before the time of acceptance too: another one may be given a high priority later.
+        soonest = select(func.min(FILES.c.due_at), func.min(FILES.c.ordered_at)).where(*queued)
+        due = min(order, *(float(time) for time in connection.execute(soonest).one() if time is not None)) - 1.0
         connection.execute(update(FILES).where(FILES.c.id == moving).values(due_at=due, place=0, moved=1))
         return
     due = connection.execute(select(FILES.c.due_at).where(FILES.c.id == before)).scalar_one()

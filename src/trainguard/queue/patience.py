@@ -14,10 +14,6 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class GivenUpError(Exception):
-    """Raised in the thread that was given up, when it comes back: it must do nothing more."""
-
-
 class Patience:
     """Asks one question at a time. `deadline_seconds` are those without progress, so that a long copy may take its
     time."""
@@ -25,7 +21,6 @@ class Patience:
     def __init__(self, deadline_seconds: float) -> None:
         self.deadline_seconds = deadline_seconds
         self._thread: threading.Thread | None = None
-        self._current = object()
         self._last = 0.0
 
     @property

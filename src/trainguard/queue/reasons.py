@@ -62,12 +62,12 @@ def _remedy(file: QueuedFile, finding: Mapping[str, Any], events: Sequence[Event
     advice = next((each for each in map(_advice, reversed(events)) if each), None)
     if advice and advice != text:
         lines.append(f"1. {_code(advice)}")
-    of = f" {shlex.quote(config)}" if config else ""
+    of = f" --config {shlex.quote(config)}" if config else ""
     lines += [
         "1. A file that is to be changed: correct a copy of it and put that into the inbox; it becomes a file of "
         "its own.",
-        f"1. As it is, once more, when the cause lay elsewhere: `trainguard queue retry{of} {file.id}`",
-        f"1. Its whole history: `trainguard queue show{of} {file.id}`",
+        f"1. As it is, once more, when the cause lay elsewhere: `trainguard queue retry {file.id}{of}`",
+        f"1. Its whole history: `trainguard log {file.id}{of}`",
     ]
     return "\n".join(lines)
 

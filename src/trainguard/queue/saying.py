@@ -153,9 +153,12 @@ def awkward(name: str, kept_as: str) -> Finding:
 
 
 def same_content(path_name: str, cause: str, file_id: int, same_as: int) -> Finding:
+    words = cause.removeprefix("QUEUE003: ").replace(
+        "`trainguard queue release` with its number", f"`trainguard queue release {file_id}`"
+    )
     return queue_finding(
         "QUEUE003",
-        f"{shown(path_name)} is file {file_id} and held: {cause.removeprefix('QUEUE003: ')}",
+        f"{shown(path_name)} is file {file_id} and held: {words}",
         path=shown(path_name),
         evidence={"file": file_id, "same_as": same_as},
     )

@@ -25,7 +25,7 @@ def decide(failure: Failure, history: History, limits: Limits) -> Decision:
             why=f"{times} attempts without a new verified checkpoint; the last: {failure.why}",
             policy="budget",
             counts=False,
-            advice="`trainguard queue show` has its whole history; `queue release` lets it go on",
+            advice="`trainguard queue show` has its whole history; `trainguard queue release` lets it go on",
         )
     if not 0 <= decision.delay_seconds <= LONGEST_DELAY_SECONDS:
         raise ArithmeticError(f"{decision.policy}: a delay of {decision.delay_seconds} s")

@@ -1,4 +1,4 @@
-"""The documentation page of this room: made from the policies, the catalogue and the Xids, so that it cannot be wrong."""
+"""The documentation page of this room, made from the policies, the catalogue and the Xids."""
 
 from __future__ import annotations
 

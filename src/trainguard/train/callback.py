@@ -268,9 +268,10 @@ class GuardCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> Any:
         step = int(state.global_step)
         sharded = bool(getattr(args, "deepspeed", None) or getattr(args, "fsdp", None))
-        if self._record is not None and self._prompts and model is not None and not sharded:
-            if given := answers(model, kwargs.get("processing_class"), self._prompts):
-                self._saying.say_all(self._record.feed({"step": step, **record_of(given)}), step)
+        asks = self._prompts and model is not None and not sharded and self._record is not None
+        given = answers(model, kwargs.get("processing_class"), self._prompts) if asks else []
+        if given and self._record is not None:
+            self._saying.say_all(self._record.feed({"step": step, **record_of(given)}), step)
         self._phase("train", step)
         if self._together.alone:
             self._apply(control, step)
@@ -303,8 +304,7 @@ class GuardCallback(TrainerCallback):
     def _end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step = int(state.global_step)
         verified = self._checkpoints.finish(self._signals) if self._checkpoints is not None else None
-        # A process that ends makes its launcher end the others, which may still verify.
-        self._together.barrier()
+        self._together.barrier()  # a process that ends makes its launcher end the others, which may still verify
         self._saying.say_all(self._checkpoints.findings() if self._checkpoints is not None else (), step)
         complete = state.max_steps and step >= state.max_steps
         decision = self._decision

@@ -43,5 +43,5 @@ class Code(Policy):
         advice = "the traceback is in trainguard/failure.txt of output_dir, and in the attempt's output.log"
         if failure.phase == "load":
             why = f"{failure.why}; {reason}, while loading, in which the file may have no part"
-            return hold(self.name, why, f"{advice}; mend it, then `queue release`")
+            return hold(self.name, why, f"{advice}; mend it, then `trainguard queue release`")
         return Decision(act="quarantine", why=f"{failure.why}; {reason}", policy=self.name, advice=advice)

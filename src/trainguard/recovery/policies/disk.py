@@ -31,7 +31,7 @@ class Disk(Policy):
         failure = case.failure
         times = case.strikes(*self.kinds)
         if times > _PAUSES:
-            advice = "look at the file system of output_dir, its quota and its mount; then `queue release`"
+            advice = "look at the file system of output_dir, its quota and its mount; then `trainguard queue release`"
             return hold(self.name, f"{failure.why}; {times} times without a new verified checkpoint", advice)
         if failure.kind == "disk-full":
             return self._full(case, times)
@@ -50,7 +50,8 @@ class Disk(Policy):
         failure = case.failure
         if failure.data.get("elsewhere"):
             if case.strikes("disk-full") > 2:
-                advice = "make room in TMPDIR and in the caches (HF_HOME), or raise the quota; then `queue release`"
+                advice = "make room in TMPDIR and in the caches (HF_HOME), or raise the quota; then "
+                advice += "`trainguard queue release`"
                 return hold(self.name, failure.why, advice)
             return retry(case, self.name, failure.why, at_once=False, times=times)
         return Decision(

@@ -17,7 +17,7 @@ _GROWS = 4
 _AT_ONCE = 2
 _ADVICE = (
     "lower learning_rate (a third of it), warm up longer with warmup_ratio, set max_grad_norm = 1.0, or take bf16 in "
-    "place of fp16; then `queue release`"
+    "place of fp16; then `trainguard queue release`"
 )
 
 

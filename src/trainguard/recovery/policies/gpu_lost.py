@@ -29,7 +29,9 @@ class GpuLost(Policy):
         times = case.strikes("gpu-lost")
         todo = case.failure.data.get("todo")
         if times > _TRIES:
-            advice = f"{todo or 'look for NVRM: Xid in the kernel log, and at nvidia-smi'}; then `queue release`"
+            advice = (
+                f"{todo or 'look for NVRM: Xid in the kernel log, and at nvidia-smi'}; then `trainguard queue release`"
+            )
             return hold(self.name, f"the GPU failed {times} times without a new verified checkpoint", advice)
         return Decision(
             act="pause",

@@ -65,7 +65,10 @@ class GpuOom(Policy):
                 wait_for="gpu",
                 deadline_seconds=_WAIT_SECONDS,
             )
-        advice = 'the model does not fit: precision = "bf16", method = "qlora", or a larger GPU; then `queue release`'
+        advice = (
+            'the model does not fit: precision = "bf16", method = "qlora", or a larger GPU; then '
+            "`trainguard queue release`"
+        )
         return hold(self.name, "out of GPU memory while loading, twice, the second time with the GPU free", advice)
 
     def _evaluate(self, case: Case) -> Decision:

@@ -29,7 +29,11 @@ class Hang(Policy):
         advice = "the stacks of all threads are in trainguard/stacks.txt of output_dir"
         if case.seen_before():
             if failure.phase == "load" or (failure.step is None and failure.phase != "tokenize"):
-                return hold(self.name, f"{failure.why}; twice before its first step", f"{advice}; then `queue release`")
+                return hold(
+                    self.name,
+                    f"{failure.why}; twice before its first step",
+                    f"{advice}; then `trainguard queue release`",
+                )
             why = f"{failure.why}; the second time {where}"
             return Decision(act="quarantine", why=why, policy=self.name, advice=advice)
         if times > case.limits.retries:

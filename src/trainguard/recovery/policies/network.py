@@ -30,7 +30,9 @@ class Network(Policy):
             advice = (
                 "look at the network, the proxy and the hub's status; with the model in a local folder none is needed"
             )
-            return hold(self.name, f"{case.failure.why}; {times} attempts", f"{advice}; then `queue release`")
+            return hold(
+                self.name, f"{case.failure.why}; {times} attempts", f"{advice}; then `trainguard queue release`"
+            )
         return Decision(
             act="retry",
             why=f"{case.failure.why}; attempt {times} of {_PATIENCE}, goes on {case.from_where}",

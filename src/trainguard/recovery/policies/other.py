@@ -26,7 +26,7 @@ class Other(Policy):
     def decide(self, case: Case) -> Decision:
         failure = case.failure
         if failure.data.get("asked"):
-            advice = "`queue release` goes on; guard.actions says which findings stop a run"
+            advice = "`trainguard queue release` goes on; guard.actions says which findings stop a run"
             return hold(self.name, f"stopped as guard.actions asks for: {failure.why}", advice)
         if failure.kind in ("ended-early", "internal"):
             times = case.strikes(failure.kind)

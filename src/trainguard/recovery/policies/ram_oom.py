@@ -28,6 +28,6 @@ class RamOom(Policy):
             return retry(case, self.name, "out of system memory: once more", at_once=False, times=times)
         advice = (
             "use fewer dataloader and dataset processes, give the container more memory or more /dev/shm, or take a "
-            "larger machine; then `queue release`"
+            "larger machine; then `trainguard queue release`"
         )
         return hold(self.name, f"out of system memory {times} times without a new verified checkpoint", advice)
