@@ -1,8 +1,8 @@
 """Three files through a real daemon, one of them poisoned, while things go wrong: the second half of `make demo`.
 
-Injected are one loss of NaN, a micro-batch that does not fit, and a SIGKILL of the daemon itself. All of it on the CPU,
-with a model of a few thousand weights. Exit code 0 when both sound files are trained, the poisoned one is put aside, and
-the report is written.
+Injected are one loss of NaN, a micro-batch that does not fit, and a SIGKILL of the daemon itself. All of it on the
+CPU, with a model of a few thousand weights. Exit code 0 when both sound files are trained, the poisoned one is put
+aside, and the report is written.
 """
 
 from __future__ import annotations

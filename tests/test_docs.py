@@ -24,3 +24,11 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     lines = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.strip()]
     assert lines[0] == "# trainguard"
     assert [line.split("#")[0].strip() for line in lines[2:4]] == ["make demo", "make test"]
+
+
+def test_the_page_of_the_daemon_explains_every_code() -> None:
+    from trainguard.queue.codes import QUEUE_CODES
+
+    page = (ROOT / "docs/daemon.md").read_text(encoding="utf-8")
+    for code, (name, _) in QUEUE_CODES.items():
+        assert f'<a id="{code.lower()}"></a>{code} | {name} |' in page

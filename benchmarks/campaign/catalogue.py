@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -50,7 +51,7 @@ IN_INBOX = {"vanish": 3, "same-name": 2, "same-content": 2, "bad": 3, "awkward-n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """A file that somebody puts into the inbox `at` seconds after the begin. `vanishes` seconds after that it is gone."""
+    """A file that somebody puts into the inbox `at` seconds after the begin, gone `vanishes` seconds after that."""
 
     at: float
     name: str
@@ -121,12 +122,9 @@ def _chosen(chance: random.Random, weights: dict[str, int]) -> str:
 
 def _content(chance: random.Random, rows: int) -> bytes:
     mark = chance.randrange(1 << 40)
-    lines = (
-        '{"messages": [{"role": "user", "content": "%d of %d?"}, {"role": "assistant", "content": "%d."}]}\n'
-        % (row, mark, row * row)
-        for row in range(rows)
-    )
-    return "".join(lines).encode()
+    texts = ((f"{row} of {mark}?", f"{row * row}.") for row in range(rows))
+    chats = ([{"role": "user", "content": ask}, {"role": "assistant", "content": said}] for ask, said in texts)
+    return "".join(json.dumps({"messages": chat}) + "\n" for chat in chats).encode()
 
 
 def _good(chance: random.Random, name: str, at: float) -> Drop:
@@ -147,7 +145,8 @@ def _odd(chance: random.Random, drops: list[Drop], at: float, number: int) -> Dr
         values |= {"name": other.name, "at": other.at + chance.uniform(2.0, 4.0)}
     elif what == "same-content":
         other = chance.choice(good)
-        values |= {"content": other.content, "rows": other.rows, "fate": "held", "at": other.at + chance.uniform(2.0, 4.0)}
+        at = other.at + chance.uniform(2.0, 4.0)
+        values |= {"content": other.content, "rows": other.rows, "fate": "held", "at": at}
     elif what == "bad":
         values |= {"content": plain.content + b'{"messages": [\n', "fate": "failed"}
     else:

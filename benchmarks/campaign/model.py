@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 _BATCH = 2
-_TRAINED_STATES = ("done",)
 
 
 @dataclass(slots=True)
@@ -25,9 +23,7 @@ class Verdict:
         return {"files": self.files, "unearned": self.unearned, "recovery_seconds": self.seconds}
 
 
-def judge(
-    dropped: Sequence[Mapping[str, Any]], seen: Mapping[str, Any], *, struck: Sequence[float] = ()
-) -> Verdict:
+def judge(dropped: Sequence[Mapping[str, Any]], seen: Mapping[str, Any], *, struck: Sequence[float] = ()) -> Verdict:
     """Compares what was dropped with what stands. `struck` are the moments (unix seconds) at which all was killed."""
     verdict = Verdict()
     files = seen["files"]
@@ -52,7 +48,8 @@ def _files(verdict: Verdict, dropped: Sequence[Mapping[str, Any]], seen: Mapping
         if certain and content not in seen["kept"]:
             verdict.violations.append(f"{names}: the content is lost")
         if not len(certain) <= len(rows) <= len(drops):
-            verdict.violations.append(f"{names}: in the queue {len(rows)} times, dropped {len(certain)} to {len(drops)}")
+            words = f"in the queue {len(rows)} times, dropped {len(certain)} to {len(drops)}"
+            verdict.violations.append(f"{names}: {words}")
         if not certain or not rows:
             continue
         verdict.files += 1
@@ -118,11 +115,7 @@ def _recoveries(events: Sequence[Mapping[str, Any]], struck: Sequence[float]) ->
                 found.append(begun - ended.pop(file))
     for moment in struck:
         after = [event["time"] for event in events if event["kind"] == "attempt-start" and event["time"] > moment]
-        waiting = [event for event in events if event["kind"] == "attempt-start" and event["time"] < moment]
-        if after and waiting and min(after) - moment < 60:
+        before = [event for event in events if event["kind"] == "attempt-start" and event["time"] < moment]
+        if after and before and min(after) - moment < 60:
             found.append(min(after) - moment)
     return [each for each in found if 0 <= each < 3600]
-
-
-def median(values: Sequence[float]) -> float:
-    return statistics.median(values) if values else 0.0

@@ -107,7 +107,8 @@ def _broken(seed: int, why: str, began: float) -> dict[str, Any]:
 
 
 def _line(life: dict[str, Any], happened: int) -> str:
-    words = f"life {life['seed']}: {sum(life['happened'].values())} faults in {life['seconds']:.0f} s ({happened} so far)"
+    faults = sum(life["happened"].values())
+    words = f"life {life['seed']}: {faults} faults in {life['seconds']:.0f} s ({happened} so far)"
     for violation in life["violations"]:
         words += f"\n  BROKEN: {violation}"
     for each in life.get("unearned", ()):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import json
@@ -21,17 +20,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from campaign.catalogue import Blow, Drop, Plan, make_plan
 from campaign.model import judge
-
 from trainguard.drills.inside import own_mounts
 from trainguard.drills.process._clock import shifted_clock
+from trainguard.drills.process._cuts import newest_said, unmount
 from trainguard.drills.process._daemon import command
-from trainguard.drills.process._disk import Disk, mount_disk
+from trainguard.drills.process._disk import Disk
+from trainguard.drills.process._on_disk import mount_disk
 from trainguard.drills.process._power import CUTS, after_power_cut
 
 # Everything that a world takes part in has ended by then, or hangs: faults and files take a tenth of it.
 _DEADLINE_SECONDS = 150.0
 _MARK = "TRAINGUARD_CAMPAIGN"
-_MNT_DETACH = 2
 _MOST_FALLS = 3
 _SETTLE_SECONDS, _HANG_SECONDS, _STOP_SECONDS = 0.2, 2.0, 5.0
 
@@ -109,7 +108,7 @@ class World:
             return False
         if code == 0:
             return True
-        if not self._excused(code):
+        if not self._excused():
             self.violations.append(f"the daemon ended by itself with {code}: {self._log_end()}")
             self.falls += 1
             if self.falls > _MOST_FALLS:
@@ -118,7 +117,7 @@ class World:
         time.sleep(0.1)
         return False
 
-    def _excused(self, code: int) -> bool:
+    def _excused(self) -> bool:
         """A daemon may stop where its own disk cannot be written; it is started anew as systemd would."""
         return self.disk.failing is not None or time.monotonic() - self.healed < 5.0
 
@@ -205,7 +204,7 @@ class World:
                 continue
         return sent
 
-    def do_kill_daemon(self, blow: Blow) -> None:
+    def do_kill_daemon(self, _blow: Blow) -> None:
         self.send(signal.SIGKILL, "process._daemon")
         self._again()
 
@@ -216,26 +215,25 @@ class World:
         self.start_daemon()
         self.resumed_after.append((struck, time.time()))
 
-    def do_kill_nanny(self, blow: Blow) -> None:
+    def do_kill_nanny(self, _blow: Blow) -> None:
         self.send(signal.SIGKILL, "nanny")
 
-    def do_kill_trainer(self, blow: Blow) -> None:
+    def do_kill_trainer(self, _blow: Blow) -> None:
         pids = [pid for pid in self.processes("tiny_trainer") if "nanny" not in _command(pid)]
         for pid in pids:
             _kill(pid, signal.SIGKILL)
 
-    def do_kill_all(self, blow: Blow) -> None:
+    def do_kill_all(self, _blow: Blow) -> None:
         while self.send(signal.SIGKILL):
             time.sleep(0.02)
         self._again()
 
     def do_power(self, blow: Blow) -> None:
         """All processes are gone, and of the disk what had reached it."""
-        verified = self.newest_verified()
+        verified = newest_said(self.disk.bytes_of("out/trainguard/events.jsonl") or b"")
         while self.send(signal.SIGKILL):
             time.sleep(0.02)
-        if ctypes.CDLL(None, use_errno=True).umount2(bytes(self.place), _MNT_DETACH) != 0:
-            raise OSError(ctypes.get_errno(), "umount")
+        unmount(self.place)
         log = self.disk.log
         cut = CUTS[blow.seed % len(CUTS)]
         self.disk = Disk()
@@ -243,22 +241,8 @@ class World:
         mount_disk(self.disk, str(self.place))
         after = self.newest_whole()
         if verified > after:
-            self.violations.append(f"step {verified} was verified before the power went ({cut}), and is {after} after it")
+            self.violations.append(f"step {verified} was verified before the power went ({cut}), {after} after it")
         self._again()
-
-    def newest_verified(self) -> int:
-        """The newest step of which the run had said that it stands, and has not been taken back on purpose."""
-        steps = [0]
-        for line in (self.disk.bytes_of("out/trainguard/events.jsonl") or b"").split(b"\n"):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if event.get("event") == "attempt":
-                steps = [step for step in steps if step <= event.get("step", 0)]
-            elif event.get("event") == "verified":
-                steps.append(int(event["step"]))
-        return max(steps)
 
     def newest_whole(self) -> int:
         """The newest step that verifies byte for byte, read in another process: this one serves the disk."""
@@ -277,7 +261,7 @@ class World:
         for pid in pids:
             _kill(pid, signal.SIGCONT)
 
-    def do_drain(self, blow: Blow) -> None:
+    def do_drain(self, _blow: Blow) -> None:
         """Asked to end and started anew, as with an update of the machine."""
         if self.daemon is None or self.daemon.poll() is not None:
             return
@@ -311,7 +295,7 @@ class World:
     def do_clock(self, blow: Blow) -> None:
         self.clock.move((blow.seed % 3 - 1) * 86_400 * (1 + blow.seed % 400))
 
-    def do_second_daemon(self, blow: Blow) -> None:
+    def do_second_daemon(self, _blow: Blow) -> None:
         if self.daemon is None or self.daemon.poll() is not None:
             return
         first = self.daemon

@@ -108,7 +108,8 @@ class Place:
         from trainguard.queue.store import open_queue
 
         settings = read_daemon_settings(self.config, environment={})
-        return open_queue(settings.home, lineage=settings.lineage, owner="test")
+        url = settings.database_url
+        return open_queue(settings.home, lineage=settings.lineage, owner="test", database_url=url)
 
     def ask(self, question: Callable[[Any], Any]) -> Any:
         queue = self.queue()

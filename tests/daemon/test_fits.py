@@ -28,7 +28,8 @@ def test_what_fits_is_said_before_the_training_with_the_numbers_to_write() -> No
     finding = fit_finding(8, 2, 2, max_length=2048, method="lora", gpu="NVIDIA L4")
     assert finding is not None
     assert (finding.code, finding.severity) == ("JOB017", "warn")
-    for words in ("micro-batch of 8", "NVIDIA L4", "batch_size = 2", "gradient_accumulation = 8", "effective batch at 16"):
+    change = "batch_size = 2 and gradient_accumulation = 8"
+    for words in ("micro-batch of 8", "NVIDIA L4", change, "effective batch at 16"):
         assert words in finding.message
     assert str(finding.fix) == "set batch_size = 2 and gradient_accumulation = 8"
 

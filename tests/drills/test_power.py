@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from trainguard.drills.needs import unmet
-from trainguard.drills.process._disk import run_on_disk
+from trainguard.drills.process._on_disk import run_on_disk
 from trainguard.drills.process._power import CUTS, Cut, after_power_cut, write_to
 
 pytestmark = pytest.mark.skipif(unmet(frozenset({"fuse"})) is not None, reason="needs /dev/fuse")
@@ -45,7 +45,7 @@ def recorded(folder: Path, program: str) -> tuple[int, Sequence[tuple[Any, ...]]
     command = [sys.executable, "-c", program, str(folder / "disk")]
     ran = run_on_disk(folder / "start", folder / "disk", command, log=folder / "log")
     assert ran.returncode == 0, ran.stderr
-    begin, log = pickle.loads((folder / "log").read_bytes())
+    begin, log = msgspec.msgpack.decode((folder / "log").read_bytes())
     return begin, log
 
 

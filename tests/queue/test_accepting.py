@@ -130,6 +130,8 @@ def test_a_name_with_any_bytes_just_works(desk: Desk) -> None:
         Path(os.fsdecode(os.fsencode(desk.box) + b"/" + name)).write_bytes(b"%d" % number)
     accepted = desk.accept()
     assert codes(accepted.findings) == ["QUEUE005"] * 4
+    told = [each.data["finding"]["code"] for each in desk.queue.events(kinds=["finding"])]
+    assert told == ["QUEUE005"] * 4
     rows = desk.whole()
     assert len(rows) == 4
     assert "\\xff\\xfe.jsonl" in {file.name for file in rows}

@@ -63,7 +63,7 @@ class _Turn:
 
     def say(self, finding: Finding, file_id: int | None = None) -> None:
         self.findings.append(finding)
-        self.queue.event("finding", file_id=file_id, data={"finding": finding.to_dict()})
+        self.queue.event("finding", file_id=file_id, finding=finding.to_dict())
 
     def result(self, look: Look | None = None) -> Accepted:
         return Accepted(files=tuple(self.files), again=self.again, findings=tuple(self.findings), look=look or Look())

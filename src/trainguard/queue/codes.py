@@ -51,6 +51,7 @@ def queue_finding(
         where=Location(path=path) if path is not None else None,
         fix=Fix(fix) if isinstance(fix, str) else fix,
         evidence=Evidence(evidence or {}),
+        docs=f"docs/daemon.md#{code.lower()}" if code in QUEUE_CODES else None,
     )
 
 

@@ -166,7 +166,7 @@ def _settled(custody: Custody, queue: Queue, rows: Sequence[QueuedFile]) -> list
 
 def _say(queue: Queue, findings: list[Finding], finding: Finding, file_id: int) -> None:
     findings.append(finding)
-    queue.event("finding", file_id=file_id, data={"finding": finding.to_dict()})
+    queue.event("finding", file_id=file_id, finding=finding.to_dict())
 
 
 def _sidecar(custody: Custody, file: QueuedFile) -> None:

@@ -62,7 +62,7 @@ def prune(
         if size is not None:
             freed += size
             removed.append(file)
-            queue.event("pruned", file_id=file.id, data={"bytes": size})
+            queue.event("pruned", file_id=file.id, bytes=size)
     return Pruned(files=tuple(removed), bytes=freed)
 
 

@@ -96,8 +96,8 @@ FILES = Table(
 )
 Index("trainguard_files_order", FILES.c.lineage_key, FILES.c.state, FILES.c.due_at)
 Index("trainguard_files_content", FILES.c.lineage_key, FILES.c.sha256)
-# The database itself refuses a second file in training in one lineage. As text: `Index(postgresql_where=...)` would load
-# the whole dialect of PostgreSQL, with asyncio, where SQLite is used.
+# The database itself refuses a second file in training in one lineage. As text: `Index(postgresql_where=...)` would
+# load the whole dialect of PostgreSQL where SQLite is used.
 _ONE_IN_TRAINING = (
     "CREATE UNIQUE INDEX IF NOT EXISTS trainguard_files_one_in_training ON trainguard_files (lineage_key) "
     "WHERE state IN ('training', 'verifying')"

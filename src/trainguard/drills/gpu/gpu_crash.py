@@ -17,7 +17,8 @@ _LOST = """import torch
 
 def go(batch):
     kind = getattr(torch, "AcceleratorError", RuntimeError)
-    raise kind("CUDA error: unspecified launch failure\\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.")
+    hint = "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions."
+    raise kind(f"CUDA error: unspecified launch failure\\n{hint}")
 """
 # The driver's line about it in the kernel's log (NVIDIA, "XID Errors", 79).
 _XID = "NVRM: Xid (PCI:0000:3b:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."

@@ -15,7 +15,7 @@ from typing import Any
 from trainguard.drills.base import Drill, Outcome, missing
 from trainguard.drills.data._rows import numbered, write_lines
 from trainguard.drills.guard import Guard
-from trainguard.drills.process._disk import run_on_disk
+from trainguard.drills.process._on_disk import run_on_disk
 from trainguard.findings import Finding
 
 _LOCKED, _FREE = "a.jsonl", "b.jsonl"
@@ -56,9 +56,7 @@ class LockedFiles(Drill):
         with _locked(scratch / "home/queue.sqlite", _DATABASE_SECONDS):
             said = self._taken(scratch)
         findings = tuple(
-            finding
-            for each in said["findings"]
-            if (finding := Finding.from_dict(each)).code not in guard.ignored
+            finding for each in said["findings"] if (finding := Finding.from_dict(each)).code not in guard.ignored
         )
         return Outcome(findings=findings, values={"accepted": said["accepted"]})
 

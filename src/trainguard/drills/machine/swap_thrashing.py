@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainguard.drills.base import Drill, Outcome, missing, surplus
+from trainguard.drills.base import Drill, Outcome, missing
 from trainguard.drills.guard import Guard
 from trainguard.drills.inside import ask_inside
 

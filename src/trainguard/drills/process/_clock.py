@@ -1,7 +1,7 @@
 """A wall clock that can be moved while processes run: a library before the C library, which adds a number of seconds.
 
-The number lies in a file that all of them map. Only CLOCK_REALTIME moves, as when somebody sets the clock: the monotonic
-clock goes on. Without a C compiler only Python's own `time.time` moves.
+The number lies in a file that all of them map. Only CLOCK_REALTIME moves, as when somebody sets the clock: the
+monotonic clock goes on. Without a C compiler only Python's own `time.time` moves.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from trainguard.drills.inside import own_mounts
-from trainguard.drills.process._disk import Disk, mount_disk
+from trainguard.drills.process._disk import Disk
+from trainguard.drills.process._on_disk import mount_disk
 from trainguard.drills.process._power import CUTS, after_power_cut
 
 _MNT_DETACH = 2  # include/linux/fs.h
@@ -30,8 +31,8 @@ def cut_power(
     start: Path, place: Path, run: Sequence[str], look: Sequence[str], *, cuts: int, seed: int
 ) -> list[dict[str, Any]]:
     """What stood after each cut and the next run: `code` of that run, `verified` (the step that the run had said to be
-    verified before the cut), `after` (the newest that verified after it), `seen` (what `look` printed), `error` in place
-    of it where that failed."""
+    verified before the cut), `after` (the newest that verified after it), `seen` (what `look` printed), `error` in its
+    place where that failed."""
     question = {"start": str(start), "place": str(place), "run": list(run), "look": list(look)}
     done = subprocess.run(
         [sys.executable, "-m", __name__, json.dumps({**question, "cuts": cuts, "seed": seed})],
@@ -68,9 +69,8 @@ def unmount(place: Path) -> None:
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, capture_output=True, check=False, stdin=subprocess.DEVNULL, text=True, timeout=_DEADLINE_SECONDS, cwd="/"
-    )
+    limits = {"stdin": subprocess.DEVNULL, "timeout": _DEADLINE_SECONDS, "cwd": "/"}
+    return subprocess.run(command, capture_output=True, check=False, text=True, **limits)  # type: ignore[call-overload, no-any-return]
 
 
 def main() -> None:

@@ -1,22 +1,16 @@
 """A disk that notes everything that is asked of it: a file system in memory, served through /dev/fuse.
 
-`python -m trainguard.drills.process._disk QUESTION` (JSON) mounts it in a name space of its own, filled from a folder,
-runs a command inside, and writes the list of operations down when the command and all its children are done with it.
-What a power cut at any moment would have left is made of that list by `_power`. Every process under the command writes
-through the kernel to this disk: SQLite's writes are seen as Python's are.
+Every process writes to it through the kernel, so that SQLite's writes are seen as Python's are. What a power cut at any
+moment would have left is made of the list of operations by `_power`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
-import pickle
 import stat
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,12 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainguard.drills.inside import mount, own_mounts
-
 # The protocol as include/uapi/linux/fuse.h defines it; 7.31 is that of Linux 5.4, which newer kernels speak too.
 _VERSION = (7, 31)
 _BIG_WRITES, _MAX_PAGES = 1 << 5, 1 << 22
-_MAX_WRITE = 1 << 20
+MAX_WRITE = 1 << 20
 _IN, _OUT = struct.Struct("<IIQQIIIHH"), struct.Struct("<IiQ")
 _ATTRIBUTES = struct.Struct("<QQQQQQIIIIIIIIII")
 _ENTRY, _FOREVER = struct.Struct("<QQQQII"), 86_400
@@ -74,7 +66,7 @@ class Disk:
         """Answers the kernel until the mount is gone."""
         while True:
             try:
-                request = os.read(device, _MAX_WRITE + 65_536)
+                request = os.read(device, MAX_WRITE + 65_536)
             except OSError as error:
                 if error.errno in (errno.EINTR, errno.EAGAIN, errno.ENOENT):
                     continue
@@ -85,8 +77,9 @@ class Disk:
                 continue
             try:
                 handler = _HANDLERS.get(code)
-                if self.failing is not None and code in _CHANGES and not (self.failing == errno.ENOSPC and code in _FREES):
-                    raise OSError(self.failing, "")
+                if self.failing is not None and code in _CHANGES:
+                    if self.failing != errno.ENOSPC or code not in _FREES:
+                        raise OSError(self.failing, "")
                 failed, answer = (errno.ENOSYS, b"") if handler is None else (0, handler(self, number, body))
             except OSError as error:
                 failed, answer = error.errno or errno.EIO, b""
@@ -202,7 +195,7 @@ class Disk:
     def lookup(self, number: int, body: bytes) -> bytes:
         return self._entry(self._child(number, body[:-1]))
 
-    def getattr(self, number: int, body: bytes) -> bytes:
+    def getattr(self, number: int, _body: bytes) -> bytes:
         return struct.pack("<QII", _FOREVER, 0, 0) + self._attributes(self._nodes[number])
 
     def setattr(self, number: int, body: bytes) -> bytes:
@@ -219,7 +212,7 @@ class Disk:
             node.changed = self._now() if valid & _MTIME_NOW else mtime + rest / 1e9
         return self.getattr(number, b"")
 
-    def readlink(self, number: int, body: bytes) -> bytes:
+    def readlink(self, number: int, _body: bytes) -> bytes:
         return bytes(self._nodes[number].content)
 
     def symlink(self, number: int, body: bytes) -> bytes:
@@ -270,7 +263,7 @@ class Disk:
         self._note("link", number, name, node.number)
         return self._entry(node)
 
-    def open(self, number: int, body: bytes) -> bytes:
+    def open(self, number: int, _body: bytes) -> bytes:
         self._not_locked(number)
         return struct.pack("<QII", 0, 0, 0)
 
@@ -289,20 +282,20 @@ class Disk:
         self._note("write", number, offset, data)
         return struct.pack("<II", size, 0)
 
-    def statfs(self, number: int, body: bytes) -> bytes:
+    def statfs(self, _number: int, _body: bytes) -> bytes:
         free = 0 if self.failing == errno.ENOSPC else _DISK_BLOCKS
         return struct.pack("<QQQQQIIII24x", _DISK_BLOCKS, free, free, 1 << 20, 1 << 20, _BLOCK, 255, _BLOCK, 0)
 
-    def release(self, number: int, body: bytes) -> bytes:
+    def release(self, _number: int, _body: bytes) -> bytes:
         return b""
 
-    def fsync(self, number: int, body: bytes) -> bytes:
+    def fsync(self, number: int, _body: bytes) -> bytes:
         self._note("sync", number)
         return b""
 
-    def init(self, number: int, body: bytes) -> bytes:
+    def init(self, _number: int, body: bytes) -> bytes:
         flags = struct.unpack_from("<IIII", body)[3] & (_BIG_WRITES | _MAX_PAGES)
-        return struct.pack("<IIIIHHIIHHI28x", *_VERSION, 0, flags, 16, 12, _MAX_WRITE, 1, _MAX_WRITE // 4096, 0, 0)
+        return struct.pack("<IIIIHHIIHHI28x", *_VERSION, 0, flags, 16, 12, MAX_WRITE, 1, MAX_WRITE // 4096, 0, 0)
 
     def readdir(self, number: int, body: bytes) -> bytes:
         _, offset, size = struct.unpack_from("<QQI", body)
@@ -322,7 +315,7 @@ class Disk:
         mode = struct.unpack_from("<II", body)[1]
         return self._entry(self._make(number, body[16:-1], stat.S_IFREG | (mode & 0o7777))) + self.open(number, b"")
 
-    def unsupported(self, number: int, body: bytes) -> bytes:
+    def unsupported(self, _number: int, _body: bytes) -> bytes:
         raise OSError(errno.EOPNOTSUPP, "")
 
 
@@ -354,65 +347,6 @@ _HANDLERS: dict[int, Callable[[Disk, int, bytes], bytes]] = {
     45: Disk.rename2,
 }
 
-# What changes the disk, and what of it a full one still allows: SETATTR, UNLINK, RMDIR, RENAME, FSYNC, FSYNCDIR, RENAME2.
+# What changes the disk; what of it a full one still allows: SETATTR, UNLINK, RMDIR, RENAME, FSYNC, FSYNCDIR, RENAME2.
 _FREES = frozenset({4, 10, 11, 12, 20, 30, 45})
 _CHANGES = frozenset({4, 6, 8, 9, 10, 11, 12, 13, 16, 20, 30, 35, 45})
-
-
-def mount_disk(disk: Disk, place: str) -> None:
-    """Mounts `disk` at `place` and serves it from a thread. For a process with a name space of mounts of its own."""
-    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    options = f"fd={device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},max_read={_MAX_WRITE}"
-    mount("trainguard-drill", place, "fuse.recorded", options)
-    threading.Thread(target=disk.serve, args=(device,), daemon=True).start()
-
-
-def run_on_disk(
-    start: Path,
-    place: Path,
-    command: list[str],
-    *,
-    log: Path | None = None,
-    skew_seconds: float = 0.0,
-    locked: Mapping[str, float] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Runs `command` where `place` is such a disk, filled from the folder `start`; the log goes to `log`, pickled.
-
-    `locked` are files that are locked at the beginning, and for how many seconds.
-    """
-    question = {
-        "start": str(start),
-        "place": str(place),
-        "log": str(log) if log is not None else None,
-        "command": command,
-        "skew": skew_seconds,
-        "locked": dict(locked or {}),
-    }
-    return subprocess.run(
-        [sys.executable, "-m", __name__, json.dumps(question)],
-        capture_output=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=300,
-    )
-
-
-def main() -> int:
-    question = json.loads(sys.argv[1])
-    own_mounts()
-    disk = Disk(Path(question["start"]), skew_seconds=question["skew"])
-    filled = len(disk.log)
-    for path, seconds in question["locked"].items():
-        disk.lock(path, seconds)
-    mount_disk(disk, question["place"])
-    ended = subprocess.run(question["command"], check=False, cwd="/").returncode
-    if question["log"] is not None:
-        Path(question["log"]).write_bytes(pickle.dumps((filled, disk.log)))
-    return ended if ended >= 0 else 128 - ended
-
-
-if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # the mount goes with the name space

@@ -1,7 +1,7 @@
 """A trainer without torch, for tests of the daemon: real formats, real signals, no learning. Starts in 0.2 s.
 
 `python -m trainguard.drills.process._tiny_trainer CONFIG [--set FIELD=VALUE …] [--file-id ID] [--skip-steps A-B …]
-[--before-step N] [--on-top] [--format json]` behaves outside as `trainguard train` does: it takes the lock of the output folder,
+[--before-step N] [--on-top] [--format json]` behaves outside as `trainguard train` does: it takes the folder's lock,
 settles what a killed run left, goes on from the newest checkpoint that verifies (the same file resumes, another one is
 trained on top), writes `trainguard/heartbeat.jsonl` and `trainguard/events.jsonl`, checkpoints with manifests through a
 staging folder, and `final`; SIGTERM saves and exits with 75; SIGUSR1 writes the stacks; a lower TRAINGUARD_FENCE than

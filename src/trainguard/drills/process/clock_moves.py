@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from trainguard.drills.base import Drill, Outcome, missing
 from trainguard.drills.guard import Guard
 from trainguard.drills.process._clock import shifted_clock
 from trainguard.drills.process._daemon import finish, look, set_faults, start_daemon, step_of, until, write_folder
-from trainguard.drills.process._disk import run_on_disk
+from trainguard.drills.process._on_disk import run_on_disk
 from trainguard.findings import Finding
 
 _SKEW_SECONDS = 7_200
@@ -60,7 +61,7 @@ class ClockMoves(Drill):
         if len(seen["files"]) != len(_FILES):
             yield f"{len(seen['files'])} files are in the queue, expected {len(_FILES)}"
         times = [event["time"] for event in seen["events"]]
-        if not any(later < earlier - _DAY_SECONDS for earlier, later in zip(times, times[1:], strict=False)):
+        if not any(later < earlier - _DAY_SECONDS for earlier, later in pairwise(times)):
             yield "the clock did not go back, so nothing was shown"
 
     def _of_server(self, scratch: Path, guard: Guard) -> tuple[Finding, ...]:

@@ -45,6 +45,7 @@ class PowerLoss(Drill):
     number = 42
     area = "process"
     needs = frozenset({"fuse"})
+    slow = True
 
     def provoke(self, scratch: Path, guard: Guard) -> Outcome:
         """Two files are trained on a disk that notes every operation. Then the power is cut at six moments, spread over
@@ -73,7 +74,7 @@ class PowerLoss(Drill):
         if cut["code"] != 0:
             yield f"the next start ended with {cut['code']}"
         if cut["after"] < cut["verified"]:
-            yield f"checkpoint-{cut['verified']} had been verified, and checkpoint-{cut['after']} is the newest that is whole"
+            yield f"step {cut['verified']} had been verified, and step {cut['after']} is the newest that is whole"
         if "error" in cut:
             yield f"nothing can be read: {cut['error']}"
             return
