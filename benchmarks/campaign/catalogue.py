@@ -137,7 +137,13 @@ def _odd(chance: random.Random, drops: list[Drop], at: float, number: int) -> Dr
     what = _chosen(chance, IN_INBOX)
     good = [each for each in drops if each.fate == "done"]
     plain = _good(chance, f"odd-{number}.jsonl", at)
-    values = {"at": at, "name": plain.name, "content": plain.content, "fate": "done", "rows": plain.rows}
+    values: dict[str, Any] = {
+        "at": at,
+        "name": plain.name,
+        "content": plain.content,
+        "fate": "done",
+        "rows": plain.rows,
+    }
     if what == "vanish":
         values |= {"fate": "any", "vanishes": chance.uniform(0.0, 1.0)}
     elif what == "same-name":

@@ -106,7 +106,7 @@ def _recoveries(events: Sequence[Mapping[str, Any]], struck: Sequence[float]) ->
     found = []
     ended: dict[int, float] = {}
     for event in events:
-        file = event.get("file_id")
+        file = event.get("file_id") or 0
         if event["kind"] == "attempt-end" and (event["data"].get("decision") or {}).get("act") in ("retry", "rollback"):
             ended[file] = event["time"]
         elif event["kind"] == "attempt-start":

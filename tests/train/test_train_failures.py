@@ -103,6 +103,18 @@ def test_a_gpu_that_failed(words: str, tmp_path: Path) -> None:
     assert ("CUDA_LAUNCH_BLOCKING=1" in finding.message) == ("assert" in words)
 
 
+# torch 2.13, c10/cuda/CUDAException.cpp: behind every CUDA error, whichever.
+HINT = "\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n"
+
+
+def test_a_hint_about_assertions_is_none() -> None:
+    lost = classify_exception(RuntimeError(f"CUDA error: an illegal memory access was encountered{HINT}"), "train")
+    assert lost.code == "RUN013"
+    assert "CUDA_LAUNCH_BLOCKING" not in str(lost.fix)
+    wrong = classify_exception(RuntimeError(f"CUDA error: invalid argument{HINT}"), "train")
+    assert wrong.code == "RUN022"
+
+
 def test_a_full_disk(tmp_path: Path) -> None:
     assert classify_exception(OSError(errno.ENOSPC, "No space left on device"), "save").code == "RUN025"
     own: Finding = disk_full_finding(tmp_path, step=5, outcome="the run ends", needed_bytes=9, good=None)

@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from trainguard.queue.base import Base, Turn
 from trainguard.queue.codes import queue_finding
 from trainguard.queue.order import overtaken
 from trainguard.queue.records import ENDED, LEASED, Lease, LostLeaseError, QueuedFile, State
 from trainguard.queue.rows import file_of, rows_of, short, to_json
-from trainguard.queue.schema import FILES
+from trainguard.queue.schema import FILES, LINEAGES
 
 # Columns that a worker may write beside a transition.
 _FIELDS = frozenset(
@@ -39,6 +39,10 @@ class Leases(Base):
         pause (`not_before`) has not ended is passed over, as is a row that cannot be read (it is held). `attempts`
         counts the takings for training. Raises QueueBusyError.
         """
+
+        # An idle daemon asks for ever, and must neither write nor sync for that.
+        if not self.database.read(lambda connection: self._may_take(connection, states, to)):
+            return None
 
         def work(tries: int) -> Callable[[Connection], Lease | None]:
             return lambda connection: self._take(self._turn(connection), states, to, again=tries > 0)
@@ -99,6 +103,11 @@ class Leases(Base):
         name of one machine and folder, under one daemon's lock.
         """
 
+        mine = (FILES.c.lineage_key == self._key) & FILES.c.state.in_(tuple(LEASED))
+        leased = self.database.read(lambda connection: rows_of(connection, select(FILES).where(mine)))
+        if all((row["id"], row["fence"]) in self._held and row["owner"] == self.owner for row in leased):
+            return []
+
         def work(connection: Connection) -> list[Lease]:
             turn = self._turn(connection)
             return [self._adopted(turn, row) for row in self._orphans(turn)]
@@ -106,6 +115,19 @@ class Leases(Base):
         leases = self.database.write(work)
         self._held.update((lease.file.id, lease.fence) for lease in leases)
         return leases
+
+    def _may_take(self, connection: Connection, states: tuple[State, ...], to: State) -> bool:
+        mine = FILES.c.lineage_key == self._key
+        due = select(FILES.c.id).where(mine, FILES.c.state.in_(states), self._rested(self.database.now(connection)))
+        if connection.execute(due.limit(1)).first() is None:
+            return False
+        if to not in _IN_TRAINING:
+            return True
+        return connection.execute(select(LINEAGES.c.paused).where(LINEAGES.c.key == self._key)).scalar() is None
+
+    def _rested(self, now: float) -> ColumnElement[bool]:
+        # A pause that began later than now: the clock was put back, and the pause may be over since long.
+        return or_(FILES.c.not_before.is_(None), FILES.c.not_before <= now, FILES.c.state_since > now)
 
     def _take(self, turn: Turn, states: tuple[State, ...], to: State, *, again: bool) -> Lease | None:
         if again and (taken := self._taken_unseen(turn, to)) is not None:
@@ -138,12 +160,10 @@ class Leases(Base):
         return sound > 0
 
     def _next(self, turn: Turn, states: tuple[State, ...]) -> Mapping[str, Any] | None:
-        # A pause that began later than now: the clock was put back, and the pause may be over since long.
-        rested = or_(FILES.c.not_before.is_(None), FILES.c.not_before <= turn.now, FILES.c.state_since > turn.now)
         rows = rows_of(
             turn.connection,
             select(FILES)
-            .where(FILES.c.lineage_key == self._key, FILES.c.state.in_(states), rested)
+            .where(FILES.c.lineage_key == self._key, FILES.c.state.in_(states), self._rested(turn.now))
             .order_by(FILES.c.due_at, FILES.c.place, FILES.c.id)
             .limit(1),
         )

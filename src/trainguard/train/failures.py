@@ -41,12 +41,13 @@ _RAM_OOM = re.compile(
 # NVIDIA, "CUDA Runtime API", cudaError: errors after which the context is gone for the whole process. Xid 79 is the
 # driver's number for a GPU that fell off the bus.
 _GPU_LOST = re.compile(
-    r"device-side assert|unspecified launch failure|illegal memory access|illegal instruction was encountered|"
+    r"device-side assert triggered|unspecified launch failure|illegal memory access|illegal instruction was encountered|"
     r"misaligned address|uncorrectable ECC|fallen off the bus|GPU is lost|no longer accessible|"
     r"CUDA error: (?:unknown error|an? (?:illegal|hardware))|device kernel image is invalid|"
     r"CUBLAS_STATUS_EXECUTION_FAILED|NCCL .*unhandled cuda error"
 )
-_ASSERT = re.compile(r"device-side assert")
+# Whole: torch ends every CUDA error with a hint about "device-side assertions" (c10/cuda/CUDAException.cpp).
+_ASSERT = re.compile(r"device-side assert triggered")
 _SIZES = {
     "tried_bytes": re.compile(r"Tried to allocate ([\d.]+) ([KMG]iB|bytes)"),
     "total_bytes": re.compile(r"total capacity of ([\d.]+) ([KMG]iB|bytes)"),

@@ -77,9 +77,8 @@ class Disk:
                 continue
             try:
                 handler = _HANDLERS.get(code)
-                if self.failing is not None and code in _CHANGES:
-                    if self.failing != errno.ENOSPC or code not in _FREES:
-                        raise OSError(self.failing, "")
+                if self.failing is not None and code in _CHANGES - (_FREES if self.failing == errno.ENOSPC else set()):
+                    raise OSError(self.failing, "")
                 failed, answer = (errno.ENOSYS, b"") if handler is None else (0, handler(self, number, body))
             except OSError as error:
                 failed, answer = error.errno or errno.EIO, b""
@@ -235,7 +234,8 @@ class Disk:
         return self._rename(number, struct.unpack_from("<Q", body)[0], 0, body[8:])
 
     def rename2(self, number: int, body: bytes) -> bytes:
-        return self._rename(number, *struct.unpack_from("<QI", body), body[16:])
+        folder, flags = struct.unpack_from("<QI", body)
+        return self._rename(number, folder, flags, body[16:])
 
     def _rename(self, number: int, folder: int, flags: int, names: bytes) -> bytes:
         old, new, _ = names.split(b"\0")
