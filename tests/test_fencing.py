@@ -91,7 +91,7 @@ def test_a_number_is_not_handed_out_in_the_middle_of_a_commit(tmp_path: Path) ->
     began = context.Event()
     committing = context.Process(target=_commit_slowly, args=(tmp_path, began), daemon=True)
     committing.start()
-    assert began.wait(20)
+    assert began.wait(60)
     write_fence(tmp_path, 2)
     assert (tmp_path / "committed").exists()
     committing.join()

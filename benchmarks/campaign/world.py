@@ -29,7 +29,7 @@ from trainguard.drills.process._on_disk import mount_disk
 from trainguard.drills.process._power import CUTS, after_power_cut
 
 # Everything that a world takes part in has ended by then, or hangs: faults and files take a tenth of it.
-_DEADLINE_SECONDS = 150.0
+_DEADLINE_SECONDS = 300.0
 _MARK = "TRAINGUARD_CAMPAIGN"
 _MOST_FALLS = 3
 _SETTLE_SECONDS, _HANG_SECONDS, _STOP_SECONDS = 0.2, 2.0, 5.0

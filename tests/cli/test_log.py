@@ -110,7 +110,7 @@ def test_followed_until_it_ends(folder: Path) -> None:
         time.sleep(1.5)
         queue.move_to(lease, "verifying", cause=None)
         queue.move_to(lease, "done", cause=None)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "more\n" in rest
     assert "f a line\n" in rest

@@ -202,8 +202,8 @@ def test_it_waits_for_a_daemon_that_writes(folder: Path) -> None:
     other = sqlite3.connect(folder / "out/queue/queue.sqlite", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
     timer = threading.Timer(1.0, lambda: other.execute("COMMIT"))
-    timer.start()
     began = time.monotonic()
+    timer.start()
     try:
         assert call("queue", "hold", "1")[1] == "file 1 a.jsonl is held\n"
         assert time.monotonic() - began > 0.5

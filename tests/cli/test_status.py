@@ -182,7 +182,7 @@ def test_live_on_a_terminal(folder: Path) -> None:
         except OSError:
             break
         seen += chunk
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     os.close(master)
     assert seen.count(b"doubtful") >= 3
     assert b"\x1b[?1049l" in seen, "the terminal is given back"
@@ -201,5 +201,5 @@ def test_watched_into_a_pipe_it_ends_with_its_reader(folder: Path) -> None:
         assert process.stderr is not None
         assert process.stdout.readline().startswith(b"daemon")
         process.stdout.close()
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
         assert process.stderr.read() == b""

@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("-m", "trainguard.drills.process._tiny_trainer")
 # Far above what anything here takes on two busy cores, so that a slow machine is no failure.
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 @dataclass
@@ -136,7 +136,7 @@ class Place:
         while not (found := what()):
             if time.monotonic() > end:
                 raise AssertionError(f"did not happen within {seconds:.0f} s; {self.log()[-3000:]}")
-            time.sleep(0.02)
+            time.sleep(0.1)  # a look opens the queue, which costs far more than the wait
         return found
 
     def until_step(self, step: int) -> int:

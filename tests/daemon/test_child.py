@@ -19,7 +19,7 @@ from trainguard.daemon.nanny import OUTPUT, PROCESS, RESULT, bound_output
 from trainguard.daemon.processes import MARK, Identity, identity, is_alive, process, processes
 from trainguard.daemon.remains import leftovers_finding, remains_finding
 
-SECONDS = 20.0
+SECONDS = 60.0
 # A command, a grandchild in a session of its own, and one that has lost its parent as well.
 TREE = "setsid sleep 300 & (setsid setsid sleep 301 &) ; sleep 302 & echo ready; wait"
 
@@ -137,7 +137,7 @@ def test_the_tree_is_killed_and_reaped_grandchildren_too(folder: Path) -> None:
     begun = time.monotonic()
     child.kill()
     end = ended(child)
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < 20.0
     assert end.signal == signal.SIGKILL
     assert end.asked == "kill"
     assert {each.name for each in end.killed} == {"sleep"}
@@ -175,7 +175,7 @@ def test_at_the_deadline_the_tree_is_killed(folder: Path) -> None:
     begun = time.monotonic()
     child.stop(0.5)
     end = ended(child)
-    assert 0.4 < time.monotonic() - begun < 8.0
+    assert 0.4 < time.monotonic() - begun < 20.0
     assert end.signal == signal.SIGKILL
     assert of(folder) == set()
 

@@ -170,9 +170,9 @@ def test_a_week_of_heartbeats_is_read_from_its_end(run: Run) -> None:
     line = json.dumps({"t": 1.0, "time": 1.0, "pid": 1, "phase": "train", "step": 3}) + "\n"
     with run.path.open("a") as file:
         file.write(line * 800_000)  # 56 MB
-    begun = time.monotonic()
+    begun = time.process_time()  # a busy machine makes nothing slower on this clock
     assert watch.look() is None
-    assert time.monotonic() - begun < 2.0
+    assert time.process_time() - begun < 2.0
     assert watch.last is not None
 
 
@@ -259,7 +259,7 @@ def test_stacks_of_a_process_that_holds_the_interpreters_lock(tmp_path: Path) ->
     stacks = tmp_path / "stacks.txt"
     child = Child.start([sys.executable, "-c", _HOLDS_THE_LOCK, str(stacks)], folder=tmp_path / "1")
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while b"ready" not in (tmp_path / "1" / "output.log").read_bytes() and time.monotonic() < end:
             time.sleep(0.02)
         assert child.pid is not None
@@ -267,7 +267,7 @@ def test_stacks_of_a_process_that_holds_the_interpreters_lock(tmp_path: Path) ->
         assert "caught_in_a_pattern" in stacks.read_text()
     finally:
         child.kill()
-        found = child.wait(20)
+        found = child.wait(60)
     assert found is not None
     assert found.signal == signal.SIGKILL
 

@@ -136,7 +136,7 @@ def test_a_micro_batch_that_does_not_fit_is_halved_and_remembered(place: Place) 
 def test_a_hang_is_ended_and_the_file_goes_on(place: Place) -> None:
     place.put("a.jsonl")
     place.fault({"what": "hang-gil", "step": 4})
-    assert place.serve("--hang", "2") == 0, place.log()
+    assert place.serve("--hang", "6") == 0, place.log()
     assert once_each(place.trained(), place.rows, ["a.jsonl"])
     (first, *_) = place.events("attempt-end")
     assert first.data["failure"]["kind"] == "hang"

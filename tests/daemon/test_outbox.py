@@ -44,7 +44,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 receiver.got.append((json.loads(body), self.headers.get("Idempotency-Key")))
                 receiver.arrived.release()
-                receiver.gate.wait(20)
+                receiver.gate.wait(120)
                 try:
                     self.send_response(receiver.answer)
                     self.end_headers()
@@ -155,13 +155,14 @@ def test_a_dead_service_holds_up_nobody_and_gets_its_alerts_when_it_is_back(home
         with queue_in(home) as queue:
             keys = alerts(3, queue)
             channels = channels_of(settings)
+            begun = time.time()
             done = deliver(queue, channels)
             assert receiver.keys == keys
             assert (len(done.failed), len(dead.got)) == (1, 1), "a dead service is asked once a round"
             entries = queue.outbox(time.time() + 1e6)
             assert [each.key for each in entries] == keys
             assert queue.outbox(time.time()) == [], "the next try is later"
-            assert entries[0].next_try == pytest.approx(time.time() + 30, abs=5)
+            assert begun + 30 <= entries[0].next_try <= time.time() + 30
             dead.answer = 200
             deliver(queue, channels, clock=lambda: time.time() + 1e6)
             assert receiver.keys == keys, "what has arrived is not sent again"
@@ -196,14 +197,14 @@ def test_a_service_that_hangs_is_given_up(home: Path) -> None:
     gate = threading.Event()
     arrived: list[str] = []
     channels = [
-        Channel(name="hangs", send=lambda _: void(gate.wait(30))),
+        Channel(name="hangs", send=lambda _: void(gate.wait(60))),
         Channel(name="works", send=lambda entry: arrived.append(entry.key)),
     ]
     with queue_in(home) as queue:
         keys = alerts(2, queue)
         began = time.monotonic()
         done = deliver(queue, channels, wait_seconds=0.3)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         assert arrived == keys
         assert "no answer" in done.failed["hangs"]
     gate.set()
@@ -230,9 +231,9 @@ def test_a_kill_in_the_middle_doubles_at_most_the_one_in_flight_with_the_same_ke
         process = sender(home, settings)
         # Some go through, then one is on its way when the process is killed.
         for _ in range(2):
-            assert receiver.arrived.acquire(timeout=30)
+            assert receiver.arrived.acquire(timeout=60)
         receiver.gate.clear()
-        assert receiver.arrived.acquire(timeout=30), f"kill {kills}"
+        assert receiver.arrived.acquire(timeout=60), f"kill {kills}"
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         receiver.gate.set()
@@ -242,7 +243,7 @@ def test_a_kill_in_the_middle_doubles_at_most_the_one_in_flight_with_the_same_ke
             break
         assert len(receiver.got) > before
     process = sender(home, settings)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert sorted(set(receiver.keys)) == keys, "none is lost"
     doubled = len(receiver.keys) - len(keys)
@@ -261,12 +262,12 @@ def test_one_sender_at_a_time(home: Path, receiver: Receiver) -> None:
         alerts(1, queue)
     receiver.gate.clear()
     first = sender(home, settings)
-    assert receiver.arrived.acquire(timeout=30)
+    assert receiver.arrived.acquire(timeout=60)
     second = sender(home, settings)
-    second.communicate(timeout=30)
+    second.communicate(timeout=120)
     assert second.returncode == 75
     receiver.gate.set()
-    first.communicate(timeout=30)
+    first.communicate(timeout=120)
     assert receiver.keys == ["test:0"]
 
 
@@ -279,8 +280,8 @@ def test_the_courier_tells_of_events_and_never_waits(home: Path, receiver: Recei
         queue.pause("disk: full")
         began = time.monotonic()
         assert courier.tick(queue) == 2
-        assert time.monotonic() - began < 5
-        assert receiver.arrived.acquire(timeout=30)
+        assert time.monotonic() - began < 30
+        assert receiver.arrived.acquire(timeout=60)
         courier.tick(queue)
         assert courier.busy()
         receiver.gate.set()
@@ -303,7 +304,7 @@ def test_a_courier_whose_sender_hangs_ends_it(home: Path, receiver: Receiver) ->
         courier = Courier(home, "out", Alerts(webhook=receiver.url), deadline_seconds=0.0)
         courier.tick(queue)
         assert courier.busy()
-        assert receiver.arrived.acquire(timeout=30)
+        assert receiver.arrived.acquire(timeout=60)
         courier.tick(queue)
         assert not courier.busy()
         receiver.gate.set()

@@ -110,7 +110,7 @@ def test_the_port_answers_on_this_machine_alone(queue: Queue, tmp_path: Path) ->
     end = serve(figures, port)
     try:
         figures.refresh(queue)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             assert "trainguard_daemon_up" in samples(answer.read().decode())
         with pytest.raises(UsageError, match=f"metrics_port {port} .*cannot be used"):
             serve(figures, port)

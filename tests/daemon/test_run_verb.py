@@ -70,7 +70,7 @@ class Run:
             stdin=subprocess.DEVNULL,
         )
 
-    def end(self, seconds: float = 60.0) -> tuple[int, bytes, list[dict[str, Any]]]:
+    def end(self, seconds: float = 180.0) -> tuple[int, bytes, list[dict[str, Any]]]:
         assert self.process is not None
         stdout, stderr = self.process.communicate(timeout=seconds)
         lines = [json.loads(line) for line in stderr.decode().splitlines() if line.startswith("{")]
@@ -179,7 +179,7 @@ def test_out_of_gpu_memory_halves_the_micro_batch(run: Run) -> None:
 
 def test_a_silence_that_the_user_does_not_want_is_a_hang(run: Run) -> None:
     run.start(
-        *RESUME, "--hang-seconds", "2", "--stop-deadline", "1", fault="if step == 5 and not before: time.sleep(600)"
+        *RESUME, "--hang-seconds", "6", "--stop-deadline", "1", fault="if step == 5 and not before: time.sleep(600)"
     )
     code, _, lines = run.end()
     assert code == 0
@@ -241,7 +241,7 @@ def test_wrong_usage(tmp_path: Path, words: list[str], says: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 2
     assert says in done.stderr
@@ -256,14 +256,14 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 127
     assert "not-here" in done.stderr
     assert done.stderr.count("attempt") == 2, "started and ended once: nobody tries again what is not there"
 
 
-def until(met: Any, seconds: float = 30.0) -> None:
+def until(met: Any, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < end, "it did not come"

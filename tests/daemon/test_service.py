@@ -81,7 +81,7 @@ def test_a_manager_that_does_not_listen_holds_nobody_up(tmp_path: Path) -> None:
         notifier = Notifier({"NOTIFY_SOCKET": name})
         begun = time.monotonic()
         told = [notifier.status(f"file {number}") for number in range(2000)]
-        assert time.monotonic() - begun < 5.0
+        assert time.monotonic() - begun < 20.0
         assert not told[-1]
 
 

@@ -25,7 +25,3 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
     backend = Backend(home=tmp_path / "out" / "queue", url=url)
     yield backend
     backend.close()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "postgres: needs a PostgreSQL server (`make test-postgres` brings one)")

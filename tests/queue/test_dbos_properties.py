@@ -18,7 +18,6 @@ import psutil
 import pytest
 from tests.queue.postgres import Server
 
-
 # An executor. It appends to a file what its steps do; "start" begins the workflow, "recover NAME" takes up another's.
 EXECUTOR = """
 import os, sys, time

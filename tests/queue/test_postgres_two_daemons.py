@@ -13,7 +13,7 @@ from tests.daemon.serving import PATIENCE, Place, once_each
 from tests.queue.postgres import Server
 
 pytestmark = [pytest.mark.postgres, pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs Linux")]
-LEASE_SECONDS = 4.0
+LEASE_SECONDS = 8.0
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ def test_a_pause_and_a_delay(backend: Backend, monkeypatch: pytest.MonkeyPatch) 
     assert queue.take() is None
     queue.resume()
     lease = taken(queue)
-    queue.move_to(lease, "waiting", cause="killed", delay_seconds=0.5)
+    queue.move_to(lease, "waiting", cause="killed", delay_seconds=60.0)
     assert taken(queue).file.name == "b"
     assert [event.kind for event in queue.events(kinds=["paused", "resumed"])] == ["paused", "resumed"]
 
@@ -183,12 +183,12 @@ def test_two_owners_never_take_one_file(backend: Backend) -> None:
 
 
 def test_a_dead_owners_file_is_taken_up_and_its_number_refused(backend: Backend) -> None:
-    dead, living = backend.open("dead", lease_seconds=0.3), backend.open("living")
+    dead, living = backend.open("dead", lease_seconds=3.0), backend.open("living")
     waiting(dead, "a")
     lease = taken(dead)
     if not backend.sqlite:
         assert living.adopt() == []  # it may live
-        threading.Event().wait(0.4)
+        threading.Event().wait(3.2)
     (taken_up,) = living.adopt()
     assert (taken_up.file.state, taken_up.owner) == ("training", "living")
     assert taken_up.fence > lease.fence

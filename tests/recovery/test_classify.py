@@ -149,9 +149,9 @@ def test_a_long_output_is_read_in_time() -> None:
     import time
 
     tail = tuple([*trace(OOM)] * 400 + ["x" * 10_000] * 400 + ["a: " * 2_000] * 400)
-    begin = time.monotonic()
+    begin = time.process_time()
     classify(Evidence(exit_code=1, tail=tail))
-    assert time.monotonic() - begin < 2.0
+    assert time.process_time() - begin < 2.0
 
 
 def test_success_is_told_by_exit_and_steps_alone() -> None:

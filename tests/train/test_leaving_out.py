@@ -114,12 +114,21 @@ def without(seen: list[int], *gone: tuple[int, int], step: int = 2) -> list[int]
 
 @pytest.fixture(scope="module")
 def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A run with nothing left out, and its folder with a checkpoint after each step."""
+    """A run with nothing left out, and its folder with a checkpoint after every fourth step."""
     output = tmp_path_factory.mktemp("whole")
     noted = Rates()
-    trainer = make(Guarded, base, output, rows(0), noted, save_steps=1)
+    trainer = make(Guarded, base, output, rows(0), noted, save_steps=4)
     trainer.train()
     return trainer, noted, output
+
+
+class SaveAndStopAt(StopAt):
+    """Ends a run after a step at which a checkpoint was saved."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> Any:
+        control = super().on_step_end(args, state, control, **more)
+        control.should_save |= control.should_training_stop
+        return control
 
 
 def resumed(base: Path, whole: Any, tmp_path: Path, at: int, *callbacks: Any, **more: Any) -> Any:
@@ -132,7 +141,7 @@ def resumed(base: Path, whole: Any, tmp_path: Path, at: int, *callbacks: Any, **
 def test_a_window_is_left_out_and_everything_else_stays_in_order(base: Path, whole: Any, tmp_path: Path) -> None:
     noted: list[tuple[Any, ...]] = []
     rates = Rates()
-    trainer = make(Guarded, base, tmp_path, rows(0), rates, continuation=Continuation(skipped=((5, 7),)))
+    trainer = make(Guarded, base, tmp_path, rows(0), rates, continuation=Continuation(skipped=((5, 7),)), save_steps=40)
     trainer.on_left_out = lambda *given: noted.append(given)
     assert trainer.planned_steps() == 37
     trainer.train()
@@ -149,15 +158,15 @@ def test_up_to_the_window_a_resumed_run_has_the_weights_of_the_one_before(
     base: Path, whole: Any, tmp_path: Path
 ) -> None:
     continuation = Continuation(skipped=((9, 10),))
-    stopped = resumed(base, whole, tmp_path, 3, StopAt(8), continuation=continuation, save_steps=1)
+    stopped = resumed(base, whole, tmp_path, 4, SaveAndStopAt(8), continuation=continuation, save_steps=40)
     from safetensors.torch import load_file
 
     before = load_file(whole[2] / "checkpoint-8" / "model.safetensors")
     for name, value in load_file(last(tmp_path / "out") / "model.safetensors").items():
         assert torch.equal(value, before[name]), name
-    again = make(Guarded, base, tmp_path / "out", rows(0), continuation=continuation, save_steps=1)
+    again = make(Guarded, base, tmp_path / "out", rows(0), continuation=continuation, save_steps=40)
     again.train(resume_from_checkpoint=str(last(tmp_path / "out")))
-    assert stopped.seen + again.seen == without(whole[0].seen, (9, 10))[6:]
+    assert stopped.seen + again.seen == without(whole[0].seen, (9, 10))[8:]
 
 
 @pytest.mark.parametrize(
@@ -167,12 +176,12 @@ def test_up_to_the_window_a_resumed_run_has_the_weights_of_the_one_before(
         (((19, 22),), ((19, 22),), 12),  # over the end of the first epoch
         (((5, 6), (9, 9)), ((5, 6), (11, 11)), 4),  # the second counts what is left
         (((21, 40),), ((21, 40),), 20),  # the whole second epoch
-        (((39, 99),), ((39, 40),), 30),  # up to the end and beyond
+        (((39, 99),), ((39, 40),), 32),  # up to the end and beyond
         (((1, 20), (3, 4)), ((1, 20), (23, 24)), 0),  # the whole first epoch
     ],
 )
 def test_windows_anywhere(base: Path, whole: Any, tmp_path: Path, windows: Any, gone: Any, at: int) -> None:
-    given: dict[str, Any] = {"continuation": Continuation(skipped=windows), "save_steps": 5}
+    given: dict[str, Any] = {"continuation": Continuation(skipped=windows), "save_steps": 20}
     if at:
         trainer = resumed(base, whole, tmp_path, at, **given)
     else:
@@ -187,10 +196,10 @@ def test_windows_anywhere(base: Path, whole: Any, tmp_path: Path, windows: Any, 
 def test_a_kill_after_the_window_resumes_as_if_there_had_been_none(
     base: Path, whole: Any, tmp_path: Path, stop: int
 ) -> None:
-    given: dict[str, Any] = {"continuation": Continuation(skipped=((3, 4), (20, 20))), "save_steps": 1}
+    given: dict[str, Any] = {"continuation": Continuation(skipped=((3, 4), (20, 20))), "save_steps": 40}
     through = make(Guarded, base, tmp_path / "through", rows(0), **given)
     through.train()
-    killed = make(Guarded, base, tmp_path / "out", rows(0), StopAt(stop), **given)
+    killed = make(Guarded, base, tmp_path / "out", rows(0), SaveAndStopAt(stop), **given)
     killed.train()
     again = make(Guarded, base, tmp_path / "out", rows(0), **given)
     again.train(resume_from_checkpoint=str(last(tmp_path / "out")))
@@ -201,7 +210,16 @@ def test_a_kill_after_the_window_resumes_as_if_there_had_been_none(
 
 def test_with_max_steps_there_are_as_many_and_the_schedule_is_its_own(base: Path, whole: Any, tmp_path: Path) -> None:
     rates = Rates()
-    trainer = make(Guarded, base, tmp_path, rows(0), rates, max_steps=36, continuation=Continuation(skipped=((5, 9),)))
+    trainer = make(
+        Guarded,
+        base,
+        tmp_path,
+        rows(0),
+        rates,
+        max_steps=36,
+        continuation=Continuation(skipped=((5, 9),)),
+        save_steps=40,
+    )
     trainer.train()
     assert trainer.own_steps == 36
     assert trainer.seen[: 35 * 2] == without(whole[0].seen, (5, 9))  # and one of the third epoch
@@ -211,7 +229,7 @@ def test_with_max_steps_there_are_as_many_and_the_schedule_is_its_own(base: Path
 def test_in_a_later_file_too(base: Path, whole: Any, tmp_path: Path) -> None:
     rates = Rates()
     continuation = Continuation(step_before=40, weights=last(whole[2]), skipped=((2, 5),))
-    trainer = make(Guarded, base, tmp_path, rows(0), rates, continuation=continuation)
+    trainer = make(Guarded, base, tmp_path, rows(0), rates, continuation=continuation, save_steps=40)
     trainer.train()
     assert trainer.seen == without(whole[0].seen, (2, 5))
     assert (trainer.state.global_step, trainer.own_steps) == (76, 36)
@@ -227,7 +245,7 @@ def test_half_the_micro_batch_in_the_middle_sees_the_same_examples_a_step(
     base: Path, tmp_path: Path, drop: bool, count: int
 ) -> None:
     """As after running out of GPU memory: 4 x 1 becomes 2 x 2, and then 1 x 4."""
-    given: dict[str, Any] = {"save_steps": 1, "dataloader_drop_last": drop, "learning_rate": 1e-3}
+    given: dict[str, Any] = {"save_steps": 40, "dataloader_drop_last": drop, "learning_rate": 1e-3}
     sizes = [
         {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 1},
         {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
@@ -240,7 +258,9 @@ def test_half_the_micro_batch_in_the_middle_sees_the_same_examples_a_step(
     output, epoch_examples, trainer = tmp_path / "out", None, through
     for size, stop in zip(sizes, (4, 13, 99), strict=True):
         continuation = Continuation(skipped=(), epoch_examples=epoch_examples)
-        trainer = make(Guarded, base, output, rows(0, count), StopAt(stop), continuation=continuation, **given, **size)
+        trainer = make(
+            Guarded, base, output, rows(0, count), SaveAndStopAt(stop), continuation=continuation, **given, **size
+        )
         epoch_examples = trainer.examples_of_an_epoch()
         trainer.train(resume_from_checkpoint=str(last(output)) if seen else None)
         seen += trainer.seen
