@@ -39,7 +39,7 @@ def _spoil(step: int, before: Callable[[], None]) -> None:
     """The loss of the `step`-th micro-batch is NaN."""
     from trl.trainer.sft_trainer import SFTTrainer
 
-    compute_loss = SFTTrainer.compute_loss
+    compute_loss: Callable[..., Any] = SFTTrainer.compute_loss
     micro_batches = 0
 
     @functools.wraps(compute_loss)

@@ -1,4 +1,5 @@
-"""Writes the generated pages of docs/: rules, signals with their pictures, command line, configuration and drills.
+"""Writes the generated pages of docs/: rules, signals with their pictures, command line, configuration, drills and
+recovery.
 
 `--check` only compares.
 """
@@ -21,6 +22,7 @@ from trainguard.cli.examples import page
 from trainguard.cli.panels import options_by_panel
 from trainguard.drills.catalogue import EDGE_CASES
 from trainguard.drills.registry import discover as discover_drills
+from trainguard.recovery.page import page as recovery_page
 from trainguard.report.rule_page import rule_summary
 from trainguard.report.signal_page import signal_page
 from trainguard.report.signal_picture import Recorded, choose, signal_picture
@@ -52,6 +54,7 @@ def main() -> int:
         "docs/cli.md": cli_page(),
         "docs/config.md": reference_page(_NOTE),
         "docs/drills.md": drills_page(),
+        "docs/recovery.md": f"{_NOTE}\n\n{recovery_page()}",
         **signals_pages(),
     }
     stale = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs/rules").glob("*.md"))

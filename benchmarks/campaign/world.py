@@ -131,7 +131,11 @@ class World:
         self.begun = time.monotonic()
         self.start_daemon()
         blows = list(self.plan.blows)
-        while blows or self.wishes or not self.ended():
+        while True:
+            if self.ended():
+                if self.falls > _MOST_FALLS or not (blows or self.wishes):
+                    break
+                self.start_daemon()
             now = time.monotonic() - self.begun
             if now > _DEADLINE_SECONDS:
                 self.send(signal.SIGUSR2, "process._daemon")  # faulthandler's stacks, into the daemon's output
@@ -142,8 +146,6 @@ class World:
                 self.drop(drop)
             while blows and blows[0].at <= now:
                 self.strike(blows.pop(0))
-            if self.daemon is not None and self.daemon.poll() == 0 and (blows or self.wishes):
-                self.start_daemon()
             time.sleep(0.05)
         self.vanish(everything=True)
         return self.judged()

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.cli.helpers import run
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs Linux")

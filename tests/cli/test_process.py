@@ -201,6 +201,15 @@ def test_no_verb_shows_the_help_and_is_wrong_usage() -> None:
     assert "Commands:" in done.stdout
 
 
+@pytest.mark.parametrize("verb", ["queue", "daemon", "checkpoint", "index", "config"])
+def test_a_verb_without_its_own_verb_shows_its_help_line_by_line(verb: str) -> None:
+    done = run(verb)
+    assert done.returncode == 2
+    assert done.stdout.startswith(f"Usage: trainguard {verb} [OPTIONS] COMMAND")
+    assert done.stdout.count("\n") > 10
+    assert done.stderr == ""
+
+
 def test_verbs_that_do_not_exist(script: Path) -> None:
     assert run("chek").stderr == "error: there is no command 'chek'; did you mean `trainguard check`?\n"
     assert run("xyzzy").stderr.startswith("error: there is no command 'xyzzy'; it may be check,")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from trainguard.daemon.child import Child
@@ -209,6 +210,14 @@ def test_a_file_that_was_replaced_is_read_anew(run: Run) -> None:
     assert watch.phase == "save"
 
 
+def wait_for_bytes(pid: int, count: int) -> None:
+    counters = psutil.Process(pid).io_counters
+    enough, end = counters().read_chars + count, time.monotonic() + 60
+    while counters().read_chars < enough:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 def test_a_download_is_no_hang(run: Run) -> None:
     """In a phase without other signs of life: bytes that move, of a real process."""
     reads = "d=open('/dev/zero','rb')\nimport time\nwhile True: d.read(1<<20); time.sleep(0.001)"
@@ -219,9 +228,8 @@ def test_a_download_is_no_hang(run: Run) -> None:
         watch.look()
         for _ in range(40):
             run.now += 59
-            time.sleep(0.02)
             # The clock of this test runs ahead: at 64 KiB a second of it, 4 MB have to move.
-            time.sleep(0.05)
+            wait_for_bytes(busy.pid, 8 << 20)
             assert watch.look() is None
         busy.kill()
         busy.wait()

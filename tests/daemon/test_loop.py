@@ -70,7 +70,10 @@ def test_sigterm_saves_and_the_file_goes_on_where_it_was(place: Place) -> None:
     file = place.ask(lambda queue: queue.get(1))
     assert file.state == "waiting"
     assert not file.memory.get("recovery", {}).get("attempts")
+    (ended,) = place.events("attempt-end")
+    assert (ended.data["exit_code"], ended.data["failure"]["kind"]) == (75, "stopped"), "it was let save"
     newest = max(int(path.name.partition("-")[2]) for path in place.out.glob("checkpoint-*"))
+    assert newest == ended.data["last_step"]
     place.fault(step_seconds=0.01)
     assert place.serve() == 0, place.log()
     begun = json.loads((place.home / "attempts/1/2/output.log").read_text().splitlines()[0])

@@ -138,7 +138,9 @@ def test_a_background_job_gives_its_error_to_who_asks() -> None:
     [
         (Said(exit_code=0, output=b'{"reports": [{"findings": []}]}', error=""), True),
         (
-            Said(exit_code=1, output=b'{"reports": [{"findings": [{"severity": "error", "code": "DATA002"}]}]}', error=""),
+            Said(
+                exit_code=1, output=b'{"reports": [{"findings": [{"severity": "error", "code": "DATA002"}]}]}', error=""
+            ),
             False,
         ),
         (Said(exit_code=1, output=b'{"reports": [{"findings": [{"severity": "warn"}]}]}', error=""), True),
@@ -194,7 +196,11 @@ def test_what_was_asked_for_is_no_failure(queue: Queue) -> None:
     assert lease is not None
     stopped = msgspec.structs.replace(FAILURE, kind="stopped")
     file = acting.act(
-        queue, lease, acting.Ended(number=1, started=0.0, changes={}), stopped, Decision(act="stop", why="y", policy="p")
+        queue,
+        lease,
+        acting.Ended(number=1, started=0.0, changes={}),
+        stopped,
+        Decision(act="stop", why="y", policy="p"),
     )
     assert file.state == "waiting"
     assert acting.history_of(file) == History()
@@ -255,7 +261,7 @@ def test_progress_is_that_of_this_attempt_alone(tmp_path: Path) -> None:
     beats.beat("train", step=5)
     progress = Progress(tmp_path)
     assert not progress.look()
-    assert progress.step is None
+    assert [progress.step] == [None]
     beats.beat("load")
     beats.beat("train", step=5)
     assert not progress.look(), "where it begins is no new step"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from trainguard.drills.needs import unmet
-from trainguard.drills.process._disk import run_on_disk
+from trainguard.drills.process._on_disk import run_on_disk
 from trainguard.drills.process._power import CUTS, Cut, after_power_cut, write_to
 from trainguard.queue import intake
 from trainguard.queue.accepting import accept_ready
@@ -97,7 +97,7 @@ def _moments(folder: Path, program: str, cut: Cut, every: int, seed: int = 0) ->
     command = [sys.executable, "-c", program, str(folder / "disk"), str(Path(__file__).parent)]
     ran = run_on_disk(folder / "start", folder / "disk", command, log=folder / "log")
     assert ran.returncode == 0, ran.stderr
-    begin, log = pickle.loads((folder / "log").read_bytes())  # noqa: S301
+    begin, log = msgspec.msgpack.decode((folder / "log").read_bytes())
     assert len(log) - begin > 50
     for upto in range(begin, len(log) + 1, every):
         after = folder / "after"

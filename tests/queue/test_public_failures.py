@@ -33,7 +33,8 @@ lease = queue.take()
 os.write(1, f"{lease.file.id} {lease.fence}\\n".encode())
 while True:
     lease = queue.renew(lease)
-    time.sleep(0.2)
+    os.write(1, b"renewed\\n")
+    time.sleep(1)
 """
 
 
@@ -97,6 +98,9 @@ def test_a_paused_machine_that_wakes_up_is_refused(backend: Backend) -> None:
     other = backend.open("other", lease_seconds=4.0)
     waiting(other, "a")
     process, _, _ = start_daemon(backend, "sleeper")
+    # While it sleeps: stopped in the middle of a transaction it would keep SQLite's lock, and everybody out.
+    assert process.stdout is not None
+    assert process.stdout.readline() == "renewed\n"
     process.send_signal(signal.SIGSTOP)
     leases = other.adopt()
     deadline = time.monotonic() + 60.0
@@ -167,7 +171,7 @@ def test_a_database_that_stays_locked_is_said_and_nothing_is_half_done(tmp_path:
     queue = backend.open(busy_seconds=0.5)
     waiting(queue, "a")
     lease = taken(queue)
-    process = lock(tmp_path / "queue" / DATABASE, 60.0)
+    process = lock(tmp_path / "queue" / DATABASE)
     with pytest.raises(QueueBusyError, match=r"was locked .* for \d s \(database is locked\)"):
         queue.move_to(lease, "verifying", cause="trained")
     with pytest.raises(QueueBusyError):

@@ -385,7 +385,7 @@ Traceback (most recent call last):
     raise LocalEntryNotFoundError(
 huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub and we cannot find the requested files in the local cache. Please check your connection and try again or make sure your Internet connection is on.""",
         {'exit_code': 1, 'phase': 'load'},
-        {'config'},
+        {'config', 'network'},
         '',
     ),
     (
@@ -480,7 +480,7 @@ Check your internet connection or see how to run the library in offline mode at 
                ^^^^^^^^^^^^^^^^^^^^^^
 json.decoder.JSONDecodeError: Invalid control character at: line 1 column 12 (char 11)""",
         {'exit_code': 1},
-        {'data'},
+        {'code', 'data'},
         '',
     ),
     (
@@ -658,7 +658,7 @@ AttributeError: Can't pickle local object 'main.<locals>.<lambda>'""",
            ^^^^^^^^^
 torch.distributed.DistNetworkError: The server socket has failed to listen on any local network address. port: 37841, useIpv6: false, code: -98, name: EADDRINUSE, message: address already in use""",
         {'exit_code': 1},
-        {'code', 'config', 'network'},
+        {'code', 'config', 'network', 'unknown'},
         '',
     ),
     (
@@ -952,7 +952,7 @@ RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 704 vs 
   File "<frozen codecs>", line 322, in decode
 UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 12: invalid continuation byte""",
         {'exit_code': 1},
-        {'data'},
+        {'code', 'data'},
         '',
     ),
     (

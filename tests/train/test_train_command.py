@@ -71,7 +71,7 @@ def test_a_run_whose_folder_was_given_away_commits_nothing_more(folder: Path) ->
     output = folder / "out"
 
     def give_away(event: dict[str, Any]) -> None:
-        if event["event"] == "metrics" and event["step"] == 3:
+        if event["event"] == "metrics" and event["step"] >= 3 and latest_verified_checkpoint(output) is not None:
             write_fence(output, 8)
 
     more = ("--set", "data=train.jsonl", "--set", "epochs=40")

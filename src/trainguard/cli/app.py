@@ -84,6 +84,10 @@ def run(argv: Sequence[str] | None) -> int:
         result = trainguard.main(args=argv, prog_name="trainguard", standalone_mode=False)
     except click.Abort:
         raise KeyboardInterrupt from None
+    except click.exceptions.NoArgsIsHelpError as error:
+        # A group without its verb: its help, line by line, as `trainguard` alone gives it.
+        click.echo(error.format_message())
+        return EXIT_USAGE
     except click.ClickException as error:
         raise UsageError(_in_words(error)) from None
     return result if isinstance(result, int) else 0

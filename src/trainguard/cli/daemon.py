@@ -87,6 +87,7 @@ def run_command(
     from trainguard.daemon.loop import Daemon
     from trainguard.daemon.settings import read_daemon_settings
     from trainguard.daemon.start import log_path
+    from trainguard.queue.engine import QueueError
 
     settings = read_daemon_settings(config, inbox=inbox, database_url=database_url, name=name)
     set_up_log(log_path(settings), form=log_format, quiet=quiet)
@@ -94,6 +95,8 @@ def run_command(
         return Daemon(settings, until_empty=until_empty).run()
     except AlreadyRunningError as error:
         return _say_finding(error.finding.message, error.finding.code)
+    except QueueError as error:
+        raise UsageError(str(error)) from None
 
 
 @command.command("start", cls=Command, short_help="Start in the background.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainguard.cli.queue_text import event_values, json_text, short, when
+from trainguard.cli.train_lines import TrainLines
 from trainguard.report.lineage_view import took
 from trainguard.report.run_text import safe
 from trainguard.report.summary import counted
@@ -49,6 +50,7 @@ class History:
         self._after = 0
         self._read = 0
         self._reading: Path | None = None
+        self._told = TrainLines()
 
     @property
     def ended(self) -> bool:
@@ -120,15 +122,16 @@ class History:
                 content = file.read(_TAIL_BYTES)
         except OSError as error:
             return [f"cannot be read: {error.strerror or error}"]
-        self._reading, self._read = path, end
-        return output_lines(content)[-self._lines :]
+        self._reading, self._read, self._told = path, end, TrainLines()
+        lines = output_lines(content)
+        return (lines if self._json else self._told.words(lines))[-self._lines :]
 
     def _new_output(self) -> str:
         path = self._log()
         if path is None:
             return ""
         if path != self._reading:
-            self._reading, self._read = path, 0
+            self._reading, self._read, self._told = path, 0, TrainLines()
         try:
             with path.open("rb") as file:
                 file.seek(self._read)
@@ -140,7 +143,7 @@ class History:
         lines = output_lines(whole)
         if self._json:
             return self._json_lines(lines, path)
-        return "".join(f"{safe(line)}\n" for line in lines)
+        return "".join(f"{safe(line)}\n" for line in self._told.words(lines))
 
     def _json_lines(self, lines: Iterable[str], path: Path) -> str:
         number = int(path.parent.name) if path.parent.name.isdecimal() else None

@@ -51,15 +51,10 @@ def placed(command: Callable[..., Any]) -> Any:
     return config_option(database_option(command))
 
 
-@contextmanager
-def opened(config: Path, database_url: str | None = None, *, make: bool = False) -> Iterator[Place]:
-    """The queue of a configuration, beside a daemon or without one; with `make` it is made where there is none.
-
-    Raises UsageError where there is no configuration or no queue, and where its database cannot be opened.
-    """
+def settings_of(config: Path, database_url: str | None = None, *, make: bool = False) -> Settings:
+    """What a configuration says of its queue. Raises UsageError where there is none of it, but for `make`."""
     from trainguard.daemon.settings import read_daemon_settings
-    from trainguard.queue.engine import DATABASE, QueueCorruptError, QueueError
-    from trainguard.queue.store import open_queue
+    from trainguard.queue.records import DATABASE
 
     settings = read_daemon_settings(config, database_url=database_url)
     if settings.database_url is None and not make and not (settings.home / DATABASE).exists():
@@ -67,6 +62,19 @@ def opened(config: Path, database_url: str | None = None, *, make: bool = False)
             f"there is no queue in {settings.home} yet; it is made by `trainguard daemon start {shown_config(config)}` "
             f"or `trainguard queue add FILE --config {shown_config(config)}`"
         )
+    return settings
+
+
+@contextmanager
+def opened(config: Path, database_url: str | None = None, *, make: bool = False) -> Iterator[Place]:
+    """The queue of a configuration, beside a daemon or without one; with `make` it is made where there is none.
+
+    Raises UsageError where there is no configuration or no queue, and where its database cannot be opened.
+    """
+    settings = settings_of(config, database_url, make=make)
+    from trainguard.queue.engine import QueueCorruptError, QueueError
+    from trainguard.queue.store import open_queue
+
     try:
         queue = open_queue(
             settings.home,

@@ -37,15 +37,15 @@ def command(
       trainguard status trainguard.toml --watch
       trainguard status --format json
     """
-    from trainguard.cli.status_text import look, status_json, status_text, watch_screen
+    from trainguard.cli.status_text import look_once, status_json, status_text, watch_screen
 
     if watch and output_format == "json":
         raise UsageError("--watch draws a screen; leave it out for --format json, or call it again and again")
-    with opened(config, database_url) as place:
-        if watch:
+    if watch:
+        with opened(config, database_url) as place:
             watch_screen(place, every_seconds=every, color=color)
-            return EXIT_CLEAN
-        seen = look(place)
+        return EXIT_CLEAN
+    seen = look_once(config, database_url)
     if output_format == "json":
         write(status_json(seen))
     else:

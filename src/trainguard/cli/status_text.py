@@ -29,8 +29,11 @@ from trainguard.report.summary import counted
 from trainguard.report.text import Style
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from trainguard.cli.queue_place import Place
-    from trainguard.daemon.overview import Fault, Overview
+    from trainguard.daemon.overview import Fault, Overview, Seen
+    from trainguard.daemon.settings import Settings
     from trainguard.queue.records import Event, QueuedFile
 
 _BOLD, _DIM = "\x1b[1m", "\x1b[2m"
@@ -40,13 +43,28 @@ _QUIET_SECONDS = 60.0
 _WIDE = 100
 
 
-def look(place: Place) -> Overview:
+def look(queue: Seen, settings: Settings) -> Overview:
     """What there is now."""
     from trainguard.daemon.overview import overview
 
-    settings = place.settings
     lock_folder = settings.lock_folder if settings.database_url is None else None
-    return overview(place.queue, settings.output_dir, time.time(), lock_folder=lock_folder)
+    return overview(queue, settings.output_dir, time.time(), lock_folder=lock_folder)
+
+
+def look_once(config: Path, database_url: str | None) -> Overview:
+    """What there is now, by the shortest way. Raises UsageError as `opened` does."""
+    from trainguard.cli.queue_place import opened, settings_of
+    from trainguard.queue.glance import GlanceError, glance
+
+    settings = settings_of(config, database_url)
+    if settings.database_url is None:
+        try:
+            with glance(settings.home) as queue:
+                return look(queue, settings)
+        except GlanceError:
+            pass  # said below, by who knows more
+    with opened(config, database_url) as place:
+        return look(place.queue, place.settings)
 
 
 def status_text(seen: Overview, *, color: bool = False, width: int | None = None) -> str:
@@ -95,7 +113,7 @@ def watch_screen(place: Place, *, every_seconds: float, color: Color) -> None:
     colored = use_color(color, sys.stdout)
     if not sys.stdout.isatty():
         with contextlib.suppress(KeyboardInterrupt):
-            while say(status_text(look(place)) + "\n"):
+            while say(status_text(look(place.queue, place.settings)) + "\n"):
                 time.sleep(every_seconds)
         return
     from rich.console import Console
@@ -105,7 +123,7 @@ def watch_screen(place: Place, *, every_seconds: float, color: Color) -> None:
     console = Console(no_color=not colored, highlight=False)
 
     def drawn() -> Text:
-        seen = look(place)
+        seen = look(place.queue, place.settings)
         text = Text.from_ansi(status_text(seen, color=colored, width=console.width))
         text.append(f"\n{when(seen.at)}, every {every_seconds:g} s; Ctrl-C ends this, not the daemon", style="dim")
         return text

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainguard.cli.output import Color, discard_stdout, text_width, use_color
@@ -75,6 +75,7 @@ class TextSpeaker(Speaker):
         self._began = 0.0
         self._first = 0
         self._said = 0.0
+        self._clock: Callable[[], float] = time.monotonic
 
     def checks(self, reports: Sequence[Report], *, forced: Collection[str], stops: int) -> None:
         from trainguard.report import render
@@ -108,7 +109,7 @@ class TextSpeaker(Speaker):
         self._say(f"the result is in {path}")
 
     def _on_begin(self, *, step: int, steps: int, step_before: int) -> None:  # noqa: ARG002
-        self._began, self._first = time.monotonic(), step
+        self._began, self._first = self._clock(), step
         self._said = self._began
         if not sys.stdout.isatty():
             return
@@ -137,7 +138,7 @@ class TextSpeaker(Speaker):
     def _on_progress(self, *, step: int, steps: int) -> None:
         if self._bar is not None:
             self._bar.update(self._task, completed=step)
-        elif time.monotonic() - self._said >= _LINE_SECONDS:
+        elif self._clock() - self._said >= _LINE_SECONDS:
             self._say(f"step {step:,}/{steps:,}{self._left(step, steps)}")
 
     def _on_metrics(self, *, step: int, steps: int, values: Mapping[str, Any]) -> None:
@@ -160,11 +161,11 @@ class TextSpeaker(Speaker):
         made = step - self._first
         if made <= 0 or step >= steps:
             return ""
-        pace = (time.monotonic() - self._began) / made
+        pace = (self._clock() - self._began) / made
         return f"  {pace:.2f} s/step  {_duration(pace * (steps - step))} left"
 
     def _say(self, line: str) -> None:
-        self._said = time.monotonic()
+        self._said = self._clock()
         if self._bar is not None:
             self._bar.console.print(visible(line), markup=False, highlight=False)
         else:

@@ -6,8 +6,6 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,19 +17,16 @@ from trainguard.daemon.background import Background
 from trainguard.daemon.clock import Every
 from trainguard.daemon.commanding import attempt_folder, before_step, command_line, file_id
 from trainguard.daemon.fitting import gpu_name, known_fit, remember_fit
-from trainguard.daemon.gpu import GpuMemory
+from trainguard.daemon.keeping import Held, Work
 from trainguard.daemon.lineage import Tip, set_aside_from
 from trainguard.daemon.progress import Progress
 from trainguard.daemon.remains import remains_finding
 from trainguard.daemon.service import without_notify
-from trainguard.daemon.settings import Settings
 from trainguard.daemon.training import Training
 from trainguard.daemon.verifying import Trained, begin_verifying, read_trained
 from trainguard.fencing import VARIABLE, FencedError, write_fence
-from trainguard.queue.custody import Custody
 from trainguard.queue.engine import QueueError
-from trainguard.queue.records import Lease, LostLeaseError, State
-from trainguard.queue.store import Queue
+from trainguard.queue.records import Lease, LostLeaseError
 from trainguard.recovery.classify import classify
 from trainguard.recovery.decide import decide
 from trainguard.recovery.records import Failure
@@ -39,9 +34,6 @@ from trainguard.signals.codes import run_finding
 
 logger = logging.getLogger(__name__)
 
-# How often a lease is renewed, as a share of its length, and at which share the child is ended where it could not be:
-# before the server's clock gives the file to another daemon.
-_RENEW, _GIVE_UP = 0.25, 0.7
 _ROW_SECONDS = 5.0
 # A driver gives the memory of a dead process back within seconds; after this the holder is somebody else.
 _GPU_SECONDS = 60.0
@@ -52,41 +44,22 @@ Stage = Literal["custody", "training", "verifying", "over"]
 Asked = Literal["drain", "pause", "cancel", "hang", "lease"]
 
 
-@dataclass(slots=True, kw_only=True)
-class Work:
-    """What an attempt needs of the daemon. `command` begins the command line; the configuration follows."""
-
-    queue: Queue
-    custody: Custody
-    settings: Settings
-    command: Sequence[str]
-    lease_seconds: float
-    hang_seconds: float | None = None
-    gpu: GpuMemory | None = None
-
-
-class Attempt:
+class Attempt(Held):
     """The attempt that goes on. `over` once the queue has been told how it ended, or the file is another daemon's."""
 
     def __init__(self, work: Work, lease: Lease, tip: Tip) -> None:
-        self.work = work
-        self.lease = lease
+        super().__init__(work, lease)
         self.tip = tip
         self.stage: Stage = "custody"
-        self.number = lease.file.attempts
         self.asked_by: Asked | None = None
-        self.lost = False
         self.failure: Failure | None = None
-        self.file = lease.file
-        self._renewed = time.monotonic()
-        self._renewing = Every(work.lease_seconds * _RENEW)
+        self._until = time.monotonic()
         self._rows = Every(_ROW_SECONDS)
         self._started = time.time()
         self._training: Training | None = None
         self._aside: Aside | None = None
         self._history = acting.history_of(lease.file)
         self._changes: dict[str, Any] = {}
-        self._renewing.later(work.lease_seconds * _RENEW)
         self._ready: Background[str | None] | None = None
 
     @classmethod
@@ -124,7 +97,8 @@ class Attempt:
     def tick(self) -> None:
         """Looks at what has happened and does what follows. Raises nothing that is the attempt's own affair."""
         try:
-            self._keep_lease()
+            if not self.lost and self.stage != "over" and (why := self.keep_lease()) is not None:
+                self._lose(why)
             match self.stage:
                 case "custody":
                     self._when_read()
@@ -143,14 +117,23 @@ class Attempt:
         """Ends it so that it can go on later: the run gets SIGTERM and until the deadline to save."""
         if self.asked_by is None:
             self.asked_by = asked_by
+            self._until = time.monotonic() + deadline_seconds
             if self._training is not None:
                 self._training.stop(deadline_seconds)
 
     def end_now(self, asked_by: Asked = "drain") -> None:
         """Ends it at once; the last verified checkpoint stands."""
         self.asked_by = self.asked_by or asked_by
-        if self._training is not None:
+        if self.stage == "verifying":
+            self._leave()
+        elif self._training is not None:
             self._training.kill()
+
+    def _leave(self) -> None:
+        """Breaks the verification off: the row says so, and the next daemon does it."""
+        if self._aside is not None:
+            self._aside.end()
+        self.stage = "over"
 
     def close(self) -> None:
         """Ends what it has begun, without a word to the queue: for a daemon that ends."""
@@ -160,22 +143,6 @@ class Attempt:
             self._aside.end()
 
     # The lease.
-
-    def _keep_lease(self) -> None:
-        if self.lost or self.stage == "over":
-            return
-        if self._renewing.due():
-            try:
-                self.lease = self.work.queue.renew(self.lease)
-                self._renewed = time.monotonic()
-            except LostLeaseError:
-                raise
-            except Exception as error:
-                logger.warning("the lease of %s could not be renewed: %s", self.file.name, error)
-        shared = self.work.settings.database_url is not None
-        silent = time.monotonic() - self._renewed
-        if shared and silent > self.work.lease_seconds * _GIVE_UP:
-            self._lose(f"the queue has not answered for {silent:.0f} s, and another daemon may take the file up")
 
     def _lose(self, why: str) -> None:
         """The file is another's, or may be soon: nothing more is written, in the folder or in the queue."""
@@ -203,6 +170,8 @@ class Attempt:
         finding = self.work.gpu.wait(_GPU_SECONDS, stop=lambda: self.asked_by is not None) if self.work.gpu else None
         if finding is not None:
             self._tell("finding", cause=finding.message, finding=finding.to_dict())
+        if self.asked_by is not None:
+            return None
         write_fence(output, self.lease.fence)
         onset = self.file.memory.get(acting.BEFORE)
         if isinstance(onset, int):
@@ -213,10 +182,11 @@ class Attempt:
         if self._ready is None:
             self._ready = Background(self._make_ready, "custody")
             self._ready.wait(_PATIENCE_SECONDS)
-        if not self._ready.done:
-            return
         if self.asked_by is not None:
-            self._back(f"stopped before it began ({self.asked_by})")
+            self._give_back(f"stopped before it began ({self.asked_by})")
+            self.stage = "over"
+            return
+        if not self._ready.done:
             return
         try:
             problem = self._ready.result()
@@ -224,10 +194,12 @@ class Attempt:
             self._lose(str(error))
         except OSError as error:
             where = error.filename or self.work.settings.output_dir
-            self._back(f"{where}: {error.strerror or error}", delay_seconds=_REFUSED_SECONDS)
+            self._give_back(f"{where}: {error.strerror or error}", delay_seconds=_REFUSED_SECONDS)
+            self.stage = "over"
         else:
             if problem is not None:
                 self._put_aside("failed", problem)
+                self.stage = "over"
             else:
                 self._begin()
 
@@ -235,10 +207,8 @@ class Attempt:
         work, lease = self.work, self.lease
         before = before_step(lease.file, self.tip)
         self._changes = {**self._known_fit(), **self._history.changes}
-        memory = {key: value for key, value in lease.file.memory.items() if key != acting.BEFORE}
         # Written before the child starts: a rollback is asked for once, since it would take back what it led to.
-        self.file = work.queue.update(lease, memory=memory)
-        self.lease = msgspec.structs.replace(lease, file=self.file)
+        self._update(memory=self._memory_without(acting.BEFORE))
         command = command_line(
             work.command,
             work.settings,
@@ -335,11 +305,7 @@ class Attempt:
         if finding is None:
             return
         self._tell("recovered", cause=finding.message, finding=finding.to_dict(), **finding.evidence)
-        memory = {
-            key: value for key, value in self.lease.file.memory.items() if key not in (acting.FAULT, acting.ADOPTED)
-        }
-        self.file = self.work.queue.update(self.lease, memory=memory)
-        self.lease = msgspec.structs.replace(self.lease, file=self.file)
+        self._update(memory=self._memory_without(acting.FAULT, acting.ADOPTED))
 
     # Last: is it there?
 
@@ -350,9 +316,9 @@ class Attempt:
     def _when_verified(self) -> None:
         assert self._aside is not None
         said = self._aside.poll()
-        if self.asked_by is not None and said is None:
-            return  # it takes seconds, and what was trained is not given back for that
         if said is None:
+            if self.asked_by == "drain" and time.monotonic() > self._until:
+                self._leave()
             return
         trained = read_trained(said)
         if trained.problem is None:
@@ -369,11 +335,6 @@ class Attempt:
             cause=None,
             **acting.end_event(self._how(trained.step), None, None),
         )
-        memory = {
-            key: value
-            for key, value in self.lease.file.memory.items()
-            if key not in (acting.FAULT, acting.ADOPTED, acting.BEFORE)
-        }
         self.file = queue.move_to(
             self.lease,
             "done",
@@ -382,7 +343,7 @@ class Attempt:
             step_before=trained.step_before,
             planned_steps=trained.planned_steps,
             checkpoint=trained.checkpoint,
-            memory=memory,
+            memory=self._memory_without(acting.FAULT, acting.ADOPTED, acting.BEFORE),
         )
         self.stage = "over"
         with contextlib.suppress(QueueError):
@@ -420,34 +381,3 @@ class Attempt:
             step_before=progress.step_before if progress is not None else self.file.step_before,
             changes=self._changes,
         )
-
-    def _back(self, why: str, *, delay_seconds: float = 0.0) -> None:
-        """To the waiting ones, with nothing held against it."""
-        delay = {"delay_seconds": delay_seconds} if delay_seconds else {}
-        self.file = self.work.queue.move_to(self.lease, "waiting", cause=why, **delay)
-        self._first_again()
-        self.stage = "over"
-
-    def _put_aside(self, state: State, why: str) -> None:
-        self.file = self.work.queue.move_to(self.lease, state, cause=why)
-        self.stage = "over"
-        self._settle()
-
-    def _first_again(self) -> None:
-        """A file in its middle goes before all others: what it has made would have to be made again."""
-        if self.file.state == "waiting":
-            with contextlib.suppress(Exception):
-                self.work.queue.move(self.file.id, first=True)
-
-    def _settle(self) -> None:
-        if self.file.state in ("done", "failed", "quarantined"):
-            with contextlib.suppress(OSError):  # the row stands; the next start puts the folder right
-                events = self.work.queue.events(self.file.id)
-                self.work.custody.settle(self.file, events=events, config=str(self.work.settings.config))
-
-    def _tell(self, kind: str, *, cause: str | None = None, **data: Any) -> None:
-        """An event that is worth nothing to lose an attempt over."""
-        try:
-            self.work.queue.event(kind, file_id=self.file.id, attempt=self.number, cause=cause, **data)
-        except Exception as error:
-            logger.warning("the event %s of %s could not be written: %s", kind, self.file.name, error)

@@ -167,6 +167,14 @@ class Checker:
             with contextlib.suppress(LostLeaseError):
                 self._queue.move_to(lease, "accepted", cause=why)
 
+    def abandon(self) -> Lease | None:
+        """Lets the file go whose check cannot be gone on with; its lease, which the caller has to end."""
+        lease, aside = self._lease, self._aside
+        self._lease = self._aside = None
+        if aside is not None:
+            aside.end()
+        return lease
+
     def close(self) -> None:
         if self._aside is not None:
             self._aside.end()

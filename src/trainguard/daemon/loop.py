@@ -15,13 +15,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trainguard.daemon import start
-from trainguard.daemon.attempt import Attempt, Work
+from trainguard.daemon.attempt import Attempt
 from trainguard.daemon.background import Background
 from trainguard.daemon.checks import Checker
 from trainguard.daemon.choosing import Choosing
 from trainguard.daemon.clock import Every
 from trainguard.daemon.failing import Parts
 from trainguard.daemon.gpu import GpuMemory, visible_devices
+from trainguard.daemon.keeping import Work
 from trainguard.daemon.seeing import Seeing
 from trainguard.daemon.service import Notifier
 from trainguard.daemon.settings import Settings
@@ -44,8 +45,8 @@ _BUSY_SECONDS, _IDLE_SECONDS = 0.2, 2.0
 _LOOK_SECONDS, _BUSY_LOOK_SECONDS = 10.0, 1.0
 _ANNOUNCE_SECONDS = 20.0
 _PRUNE_SECONDS = 3600.0
-# So often an attempt's own turn may fail, for a reason that is not the queue's, before its file is held.
-_ATTEMPT_FAILURES = 5
+# So often the turn of an attempt or a check may fail, for a reason that is not the queue's, before its file is held.
+_FAILURES = 5
 _WORKING: tuple[State, ...] = ("accepted", "checking", "waiting", "training", "verifying")
 
 
@@ -246,8 +247,17 @@ class Daemon:
         self._accepting.wait(_BUSY_SECONDS)  # most looks find nothing, and are over in a millisecond
 
     def _check(self) -> None:
-        if self._checker.busy or not (self._stopping or self._draining):
+        if not self._checker.busy and (self._stopping or self._draining):
+            return
+        try:
             self._checker.tick(self.settings)
+        except (QueueError, OSError):
+            raise
+        except Exception:
+            if self._parts.times("check") >= _FAILURES and (lease := self._checker.abandon()) is not None:
+                logger.exception("the check of %s cannot be gone on with", lease.file.name)
+                self._broken.append(lease)
+            raise
 
     # Training.
 
@@ -273,7 +283,7 @@ class Daemon:
         except (QueueError, OSError):
             raise  # the queue's disk or server: it is written once that is back
         except Exception as error:
-            if self._parts.times("work") < _ATTEMPT_FAILURES:
+            if self._parts.times("work") < _FAILURES:
                 raise
             logger.exception("the attempt at %s cannot be gone on with", attempt.file.name)
             self._parts.failed("work", error)
@@ -325,7 +335,14 @@ class Daemon:
     def _adopt(self, leases: list[Lease]) -> None:
         for lease in leases:
             logger.warning("%s was in state %s when its daemon ended", lease.file.name, lease.file.state)
-            self.attempt = start.adopt(self._work_of(), lease) or self.attempt
+            try:
+                self.attempt = start.adopt(self._work_of(), lease) or self.attempt
+            except LostLeaseError as error:
+                logger.warning("%s", error)
+            except Exception:
+                # Whatever is the matter with this one: the others must not wait for it, start after start.
+                logger.exception("%s cannot be taken up", lease.file.name)
+                self._broken.append(lease)
 
     def _count_empty(self) -> None:
         """For `until_empty`: twice in a row there was nothing, in the queue or on its way."""

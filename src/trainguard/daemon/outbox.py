@@ -4,10 +4,13 @@ An alert is in the database before anybody tries to send it, under a key that is
 loses or doubles it there. What is sent is marked for its channel at once. A kill between the two sends one alert a
 channel once more, and the receiver can tell by the key: the header Idempotency-Key of the webhook
 (draft-ietf-httpapi-idempotency-key-header-07) and "key" in its body, the last line elsewhere.
+
+Of many alerts of a code the first is told by itself, the others together (thinning.py).
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +20,11 @@ from typing import Protocol
 import msgspec
 
 from trainguard.daemon.channels import WAIT_SECONDS, Channel, sent_together
+from trainguard.daemon.thinning import Digest, Thinning
 from trainguard.durable import write_atomically
 from trainguard.findings import SEVERITIES, Severity
 from trainguard.queue.records import Event, OutboxEntry, QueuedFile
+from trainguard.report.lineage_view import took
 from trainguard.report.summary import counted
 from trainguard.report.visible import masked, visible
 
@@ -39,6 +44,18 @@ _DO: Mapping[str, str] = {
     "quarantined": "`trainguard log {id}` shows each attempt, `trainguard queue retry {id}` takes it up again",
     "held": "it waits for a person: `trainguard queue release {id}` lets it go on, `... cancel {id}` ends it",
 }
+# How a digest says what happened, and where it is seen.
+_MORE: Mapping[str, tuple[str, str]] = {
+    "failed": ("{files} failed", "trainguard queue list --state failed"),
+    "quarantined": ("{files} quarantined", "trainguard queue list --state quarantined"),
+    "held": ("{files} held, waiting for a person", "trainguard queue list --state held"),
+    "recovered": ("{times} a file went on after a fault", "trainguard status"),
+    "paused": ("{times} the queue was paused", "trainguard status"),
+}
+_KIND_SEVERITIES: Mapping[str, Severity] = {**_SEVERITIES, "recovered": "info", "paused": "warn"}
+_CODE = re.compile(r"\b[A-Z]{2,8}[0-9]{3}\b")
+_NO_CODE_LENGTH = 40
+_MOST_IN_DIGEST = 20
 
 
 class Outbox(Protocol):
@@ -79,6 +96,14 @@ class Alert:
     file_id: int | None = None
 
 
+class _Place(msgspec.Struct, kw_only=True):
+    """How far the events are told, what is counted, and digests that may not be in the outbox yet."""
+
+    after: int = 0
+    thinning: Thinning = msgspec.field(default_factory=Thinning)
+    digests: list[Digest] = msgspec.field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
     """What came of one round: how many alerts were sent (one a channel), and what stopped which channel."""
@@ -117,45 +142,117 @@ def _alert(event: Event, severity: Severity, title: str, body: str) -> Alert:
     )
 
 
+def kind_of(event: Event) -> tuple[str, str] | None:
+    """What an event's alert is one of many of, and its code there; None for one that is always told by itself."""
+    if event.kind == "transition" and event.to_state in _SEVERITIES:
+        return event.to_state, _code_of(event.cause)
+    if event.kind == "paused":
+        return "paused", _code_of(event.cause)
+    if event.kind == "recovered":
+        return "recovered", str(event.data.get("fault") or event.data.get("kind") or "a fault")[:_NO_CODE_LENGTH]
+    return None
+
+
+def _code_of(cause: str | None) -> str:
+    """The code in a cause, or how it begins: numbers and names make no other cause of the same one."""
+    found = _CODE.search(cause or "")
+    if found is not None:
+        return found[0]
+    words = re.split(r"[:;,(/]|\d", _safe(cause or "", 200), maxsplit=1)[0]
+    return " ".join(words.split())[:_NO_CODE_LENGTH] or "no cause"
+
+
+def digest_alert(digest: Digest, window_seconds: float) -> Alert:
+    """What came after the first alert of each code, in one."""
+    total = sum(digest.counts.values())
+    words, see = _MORE[digest.kind]
+    files = f"{total:,} more file{'' if total == 1 else 's'}"
+    said = words.format(files=files, times=f"{total:,} more time{'' if total == 1 else 's'}")
+    codes = sorted(digest.counts.items(), key=lambda each: (-each[1], each[0]))
+    shown = ", ".join(f"{code} {number:,}" for code, number in codes[:_MOST_IN_DIGEST])
+    if len(codes) > _MOST_IN_DIGEST:
+        shown += f" and {sum(number for _, number in codes[_MOST_IN_DIGEST:]):,} of {len(codes) - _MOST_IN_DIGEST} more"
+    within = f" in {took(window_seconds)}" if window_seconds > 0 else ""
+    return Alert(
+        key=f"digest:{digest.kind}:{digest.first}",
+        severity=_KIND_SEVERITIES[digest.kind],
+        title=_safe(f"{said}{within}", _LONGEST_TITLE),
+        body=_safe(f"{shown}; `{see}` shows them", _LONGEST_BODY),
+    )
+
+
 class Raiser:
-    """Puts what is new in the queue into the outbox.
+    """Puts what is new in the queue into the outbox: each code at once, then no oftener than `window_seconds`.
 
     How far it came is kept in the daemon's folder; where that is lost, the keys keep alerts from being told twice.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, window_seconds: float = 0.0) -> None:
         self._path = home / _CURSOR
-        self._after = _read_cursor(self._path)
+        self._window = window_seconds
+        self._place = _read_place(self._path)
+        self._again = True  # a kill may have come between the writing of the digests and their way into the outbox
 
-    def look(self, queue: Outbox) -> int:
-        """How many alerts there were. Raises what the database raises, and OSError where the folder cannot be written:
-        then the same alerts are raised again, and are there already."""
-        raised, last = 0, self._after
-        while page := queue.events(after=last, limit=_PAGE, kinds=ALERTED):
+    def look(self, queue: Outbox, now: float | None = None, *, last: bool = False) -> int:
+        """How many alerts there were. `last`: digests are told now, whatever their time.
+
+        Raises what the database raises, and OSError where the folder cannot be written: then the same alerts are raised
+        again, and are there already.
+        """
+        if self._again:
+            for each in self._place.digests:
+                self._raise(queue, digest_alert(each, self._window))
+            self._again = False
+        # Worked on as a copy: what is not written down has not happened.
+        place = msgspec.convert(msgspec.to_builtins(self._place), _Place)
+        raised, due = 0, list[Digest]()
+        while page := queue.events(after=place.after, limit=_PAGE, kinds=ALERTED):
             for event in page:
-                last = event.id
-                alert = alert_of(event, self._name(queue, event))
+                place.after = event.id
+                due += place.thinning.ended(event.time, window_seconds=self._window)
+                alert = self._alert_of(queue, event, place.thinning)
                 if alert is not None:
-                    queue.alert(alert.key, alert.severity, alert.title, alert.body, file_id=alert.file_id)
+                    self._raise(queue, alert)
                     raised += 1
-        if last != self._after:
-            write_atomically(self._path, msgspec.json.encode({"after": last}))
-            self._after = last
-        return raised
+        due += place.thinning.ended(time.time() if now is None else now, window_seconds=self._window, every=last)
+        if place.after != self._place.after or due:
+            place.digests = due
+            write_atomically(self._path, msgspec.json.encode(place))
+            self._place, self._again = place, True
+            for each in due:
+                self._raise(queue, digest_alert(each, self._window))
+            self._again = False
+        return raised + len(due)
+
+    def _alert_of(self, queue: Outbox, event: Event, thinning: Thinning) -> Alert | None:
+        alert = alert_of(event)
+        kind = kind_of(event) if alert is not None else None
+        if kind is not None and not thinning.passes(
+            kind[0], kind[1], event=event.id, time=event.time, window_seconds=self._window
+        ):
+            return None
+        name = self._name(queue, event) if alert is not None else None
+        return alert if name is None else alert_of(event, name)
+
+    @staticmethod
+    def _raise(queue: Outbox, alert: Alert) -> None:
+        queue.alert(alert.key, alert.severity, alert.title, alert.body, file_id=alert.file_id)
 
     @staticmethod
     def _name(queue: Outbox, event: Event) -> str | None:
-        if event.file_id is None or (event.kind == "transition" and event.to_state not in _SEVERITIES):
-            return None
-        file = queue.get(event.file_id)
+        file = queue.get(event.file_id) if event.file_id is not None else None
         return file.name if file is not None else None
 
 
-def _read_cursor(path: Path) -> int:
+def _read_place(path: Path) -> _Place:
     try:
-        return max(int(msgspec.json.decode(path.read_bytes(), type=dict[str, int])["after"]), 0)
-    except (OSError, ValueError, KeyError, msgspec.DecodeError):
-        return 0
+        place = msgspec.json.decode(path.read_bytes(), type=_Place)
+    except (OSError, ValueError, msgspec.DecodeError):
+        return _Place()
+    place.after = max(place.after, 0)
+    place.digests = [each for each in place.digests if each.kind in _MORE]
+    place.thinning.kinds = {kind: each for kind, each in place.thinning.kinds.items() if kind in _MORE}
+    return place
 
 
 def deliver(

@@ -64,7 +64,7 @@ class Courier:
         self._home = home
         self._deadline = deadline_seconds
         self._clock = clock
-        self._raiser = Raiser(home)
+        self._raiser = Raiser(home, window_seconds=alerts.window_seconds)
         self._sender: subprocess.Popen[bytes] | None = None
         self._began = -float("inf")
         self._lonely = not channels_of(alerts)
@@ -73,13 +73,15 @@ class Courier:
         """Whether alerts are on their way."""
         return self._sender is not None
 
-    def tick(self, queue: Outbox) -> int:
+    def tick(self, queue: Outbox, *, last: bool = False) -> int:
         """Puts what is new into the outbox, and has a process send what is due; how many alerts were new.
+
+        `last`: the daemon ends, and what is counted for a digest is told now.
 
         Raises what the database raises, and OSError where no process can be started or the folder cannot be written:
         nothing is lost then, and the next turn does it.
         """
-        raised = self._raiser.look(queue)
+        raised = self._raiser.look(queue, last=last)
         self._reap()
         if self._lonely:
             # Nobody to tell: settled now, so that a service that is set up later is not told of months at once.

@@ -9,12 +9,15 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainguard.errors import UsageError
 from trainguard.facts.config.reading import read_config
 from trainguard.facts.config.records import ConfigFacts
 from trainguard.facts.config.schema import RunConfig
-from trainguard.recovery.records import Limits
+
+if TYPE_CHECKING:
+    from trainguard.recovery.records import Limits
 
 HOME = "queue"
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
@@ -43,6 +46,8 @@ class Settings:
     @property
     def limits(self) -> Limits:
         """What the recovery has to keep to."""
+        from trainguard.recovery.records import Limits  # not for those who only look
+
         run = self.run
         steps = run.save.steps
         return Limits(

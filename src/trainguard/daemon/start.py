@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from trainguard.daemon import acting
-from trainguard.daemon.attempt import Attempt, Work
+from trainguard.daemon.attempt import Attempt
 from trainguard.daemon.background import Background
 from trainguard.daemon.child import Ended, end_leftovers, read_result
 from trainguard.daemon.clock import Moment
 from trainguard.daemon.commanding import attempt_folder
+from trainguard.daemon.keeping import Work
 from trainguard.daemon.lineage import Tip, tip_of
 from trainguard.daemon.lock import DaemonLock
 from trainguard.daemon.nanny import PROCESS

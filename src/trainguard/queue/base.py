@@ -12,14 +12,14 @@ from trainguard.errors import UsageError
 from trainguard.queue.engine import Database
 from trainguard.queue.order import advance, order_now
 from trainguard.queue.records import LEASED, TRANSITIONS, QueuedFile, State
-from trainguard.queue.rows import file_of, key_of, mended, plain_text, rows_of, short, to_json
+from trainguard.queue.rows import SQLITE_LINEAGE, file_of, key_of, mended, plain_text, rows_of, short, to_json
 from trainguard.queue.schema import EVENTS, FILES, LINEAGES
 
 
 def lineage_key(database: Database, lineage: str) -> str:
     """What the rows of a lineage have in common. An SQLite file has one lineage, whatever its folder is called by now:
     a folder that was moved keeps its queue."""
-    return key_of("the lineage of this file") if database.sqlite else key_of("lineage", lineage)
+    return key_of(SQLITE_LINEAGE) if database.sqlite else key_of("lineage", lineage)
 
 
 class RefusedError(UsageError):

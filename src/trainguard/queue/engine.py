@@ -23,10 +23,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from trainguard.errors import TrainguardError, UsageError
 from trainguard.facts.machine.mounts import is_network, mount_of, read_mounts
+from trainguard.queue.records import DATABASE as DATABASE
 
 T = TypeVar("T")
 
-DATABASE = "queue.sqlite"
 # How long one statement waits for a lock before the transaction is given up and begun again, seconds.
 _STATEMENT_SECONDS = 5.0
 _WAL_REPAIRED = (3, 51, 3)

@@ -7,6 +7,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from msgspec import Struct, field
 
+DATABASE = "queue.sqlite"  # in the daemon's folder, where no server is named
+SCHEMA_VERSION = 1  # the form of the tables
+
 State: TypeAlias = Literal[
     "accepted", "checking", "waiting", "training", "verifying", "done", "failed", "quarantined", "held"
 ]

@@ -6,16 +6,20 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Connection, Executable
 
 from trainguard.queue.records import PRIORITIES, STATES, Event, OutboxEntry, QueuedFile, Worker
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Executable
 
 # Bytes that are no UTF-8, as os.fsdecode gives them (PEP 383), other surrogates, and NUL, which no text column takes.
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 CAUSE_LENGTH = 4000
+# What the key of the lineage of an SQLite file is made of: it has one, whatever its folder is called by now.
+SQLITE_LINEAGE = "the lineage of this file"
 
 _FILE_FIELDS = QueuedFile.__struct_fields__
 _DEFAULTS: Mapping[str, Any] = {"name": "?", "lineage": "", "sha256": "", "origin": "", "priority": "normal"}

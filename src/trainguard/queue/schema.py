@@ -21,9 +21,8 @@ from sqlalchemy import (
 )
 
 from trainguard.errors import UsageError
-from trainguard.queue.records import STATES
+from trainguard.queue.records import SCHEMA_VERSION, STATES
 
-SCHEMA_VERSION = 1
 # Any number, the same in every release: the advisory lock under which one daemon of several makes the tables.
 _MAKING_TABLES = 7_219_030_551
 

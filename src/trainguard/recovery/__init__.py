@@ -1,8 +1,4 @@
-"""What failed, and what to do about it. Pure: values in, values out."""
+"""What failed, and what to do about it. Pure: values in, values out.
 
-from __future__ import annotations
-
-from trainguard.recovery.classify import classify
-from trainguard.recovery.decide import decide
-
-__all__ = ["classify", "decide"]
+`classify.classify` and `decide.decide` are the two questions; nothing is imported here, so that the records stay cheap.
+"""

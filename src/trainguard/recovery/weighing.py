@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,13 @@ _FATAL = frozenset({signal.SIGABRT, signal.SIGBUS, signal.SIGSEGV, signal.SIGILL
 _OF_MEMORY = frozenset({signal.SIGKILL, signal.SIGTERM})
 # Messages of a worker that somebody has killed, and errors of talking to one that is gone.
 _WORKER_GONE = frozenset({"worker-killed", "map-worker-died", "pool-broken"})
+_WORKER_EXITED = re.compile(r"^RuntimeError: DataLoader worker \(pid\(s\) [\d, ]+\) exited unexpectedly")
+# What the ranks that are left say of one that is gone: it was ended by a signal, which tells more.
+_RANK_GONE = frozenset({"torchrun-failed", "gloo-reset", "nccl-remote", "nccl-watchdog", "store-timeout"})
+# What the scheduler prints of a kill is no word of the process that was killed.
+_OF_SCHEDULER = frozenset({"slurm-oom", "slurm-preempted", "slurm-cancelled"})
+# Of `accelerate launch` and others that run the script as a child (CPython 3.11, subprocess.py:144).
+_DIED = re.compile(r"^subprocess\.CalledProcessError: Command .* died with <Signals\.SIG\w+: (\d+)>\.$")
 _PEER_GONE = frozenset({"EOFError", "BrokenPipeError", "ConnectionResetError", "ConnectionRefusedError"})
 _OF_FILES = frozenset(
     {"OSError", "FileNotFoundError", "NotADirectoryError", "IOError", "BlockingIOError", "TimeoutError"}
@@ -41,7 +49,14 @@ class Seen:
 
     @property
     def raised(self) -> Raised | None:
-        return self.crash.chain[0] if self.crash is not None else None
+        """What ended it: of a launcher that only says that a child has failed, what the child said first."""
+        if self.crash is None:
+            return None
+        chain = self.crash.chain
+        if chain[0].type != "ChildFailedError" or len(chain) == 1:
+            return chain[0]
+        found = self.message.pattern if self.message is not None and self.message.id != "torchrun-failed" else None
+        return next((each for each in chain[1:] if found is not None and found.search(each.words)), chain[1])
 
     @property
     def words(self) -> str:
@@ -73,8 +88,12 @@ def weigh(seen: Seen) -> Failure:
     if number is None and seen.crash is not None and seen.crash.chain[0].type == "ChildFailedError":
         # torchrun has ended itself with 1, since a child ended: of a signal, where that left no traceback.
         root = signs.root_exit(seen.lines)
-        if root is not None and root < 0 and (seen.message is None or seen.message.id == "torchrun-failed"):
+        said = seen.message is None or seen.message.id in _RANK_GONE
+        if root is not None and root < 0 and said and (root != -signal.SIGABRT or not _watched(seen)):
             number, seen = -root, replace(seen, number=-root, message=None)
+    died = _DIED.search(seen.words) if number is None and seen.message is None else None
+    if died is not None:
+        number, seen = int(died[1]), replace(seen, number=int(died[1]))
     return (
         _memory(seen, number)
         or _gpu(seen, number)
@@ -85,11 +104,17 @@ def weigh(seen: Seen) -> Failure:
     )
 
 
+def _watched(seen: Seen) -> bool:
+    """Whether NCCL's watchdog has aborted the rank that torchrun names."""
+    return seen.message is not None and seen.message.id in ("nccl-watchdog", "nccl-remote")
+
+
 def _memory(seen: Seen, number: int | None) -> Failure | None:
     why = signs.killed_for_memory(seen.evidence)
     worker = seen.message is not None and seen.message.id in _WORKER_GONE
     if why is not None:
-        peer = seen.message is None and seen.raised is not None and seen.raised.type in _PEER_GONE
+        peer = seen.message is None and seen.raised is not None
+        peer = peer and (seen.raised.type in _PEER_GONE or bool(_WORKER_EXITED.match(seen.words)))  # type: ignore[union-attr]
         if number in _OF_MEMORY or worker or peer:
             return seen.failure("ram-oom", "RUN011", f"out of system memory: {why}{_peak(seen.evidence)}", "kernel")
     if worker and seen.evidence.oom_kills == 0:
@@ -167,6 +192,10 @@ def _signal(seen: Seen, number: int | None) -> Failure | None:
         return None
     if seen.message is not None and number not in (signal.SIGKILL, signal.SIGPIPE) and seen.message.where == "line":
         return None  # what a library said as it gave up
+    if seen.message is not None and seen.message.id in _OF_SCHEDULER:
+        counted_none = seen.message.kind == "ram-oom" and seen.evidence.oom_kills == 0
+        if not counted_none:
+            return None
     if number == signal.SIGABRT and seen.message is not None:
         return None
     kind, code, why = signs.BY_SIGNAL.get(number, ("unknown", "RUN012", "for no reason that is known here"))

@@ -26,7 +26,8 @@ from trainguard.drills.process._daemon import (
 from trainguard.findings import Finding
 
 _FILES = {"a.jsonl": 24}
-_STEP_SECONDS = 0.1
+# Twelve steps: the first daemon is in the middle of its file however long a second one takes to begin.
+_STEP_SECONDS = 2.0
 _SECOND_SECONDS = 60.0
 _LOCKS = "import sys; from pathlib import Path; from trainguard.drills.queue._naive import NaiveQueue; "
 _LOCK = f"{_LOCKS}NaiveQueue(Path(sys.argv[1]), Path(sys.argv[2])).lock()"
