@@ -1,6 +1,7 @@
-"""Checks the example jobs, and two scripts that TRL ships, with the real command line: `make demo`.
+"""Checks the example jobs, and two scripts that TRL ships, then trains three files under the daemon: `make demo`.
 
-Exit code 0 when the flawed ones are found, each for its own reasons, and the clean ones are clean.
+Exit code 0 when the flawed ones are found, each for its own reasons, the clean ones are clean, and the daemon comes
+through all that is done to it (`demo_daemon.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import demo_daemon
 
 ROOT = Path(__file__).resolve().parent.parent
 JOBS = Path("examples/jobs")
@@ -63,14 +66,14 @@ def main() -> int:
         print(
             f"\nAs expected: {len(flawed)} flawed and {len(clean)} clean jobs, a notebook, {len(scripts)} TRL scripts."
         )
-    return 1 if surprises else 0
+    return 1 if demo_daemon.main() or surprises else 0
 
 
 def trl_scripts() -> dict[str, Path]:
     """TRL's own training scripts, found without importing it."""
     spec = find_spec("trl")
     if spec is None or spec.origin is None:
-        sys.exit("trl is not installed here: run `make demo`, which installs it without what it depends on")
+        sys.exit("trl is not installed here: run `make demo`, which installs it")
     folder = Path(spec.origin).parent / "scripts"
     return {name: near(folder / f"{name}.py") for name in ("sft", "dpo")}
 

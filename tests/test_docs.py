@@ -27,8 +27,11 @@ def test_the_readme_opens_with_the_two_commands() -> None:
 
 
 def test_the_page_of_the_daemon_explains_every_code() -> None:
-    from trainguard.queue.codes import QUEUE_CODES
+    from trainguard.daemon import remains
+    from trainguard.queue.codes import QUEUE_ABOUT, QUEUE_CODES
 
     page = (ROOT / "docs/daemon.md").read_text(encoding="utf-8")
-    for code, (name, _) in QUEUE_CODES.items():
-        assert f'<a id="{code.lower()}"></a>{code} | {name} |' in page
+    told = {code: (name, QUEUE_ABOUT[code]) for code, (name, _) in QUEUE_CODES.items()}
+    told[remains.CODE] = (remains.NAME, remains.ABOUT)
+    rows = [f'| <a id="{code.lower()}"></a>{code} | {name} | {about} |' for code, (name, about) in told.items()]
+    assert [line for line in page.splitlines() if line.startswith("| <a id=")] == rows

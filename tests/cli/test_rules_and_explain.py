@@ -7,6 +7,7 @@ import json
 import pytest
 
 from trainguard.cli import main
+from trainguard.cli.other_codes import other_codes, other_page
 from trainguard.rules.registry import discover
 
 
@@ -34,6 +35,39 @@ def test_a_page_has_sections_and_real_findings(capsys: pytest.CaptureFixture[str
     for heading in ("What it does", "Why it costs you", "Use instead", "What it finds", "What it leaves alone"):
         assert f"## {heading}\n" in page
     assert "train.py:3:1 warn JOB002 default-timeout\n   3 | trainer.train()\n     | ^" in page
+
+
+@pytest.mark.parametrize(
+    ("word", "beginning", "words"),
+    [
+        ("RUN003", "# RUN003 divergence\n\n**divergence** · warn · all methods", "**What to do.**"),
+        ("loss-nan", "# RUN001 loss-nan", "| threshold |"),
+        ("run010", "# RUN010 gpu-oom\n\n**gpu-oom** · error · not seen in metrics", "told from the exception"),
+        ("QUEUE003", "# QUEUE003 duplicate-name", "`trainguard queue release` trains it"),
+        ("SYS014", "# SYS014 unreaped-children", "killed and reaped"),
+        ("unreaped-children", "# SYS014", "killed and reaped"),
+    ],
+)
+def test_codes_that_no_rule_says(capsys: pytest.CaptureFixture[str], word: str, beginning: str, words: str) -> None:
+    assert main(["explain", word]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith(beginning)
+    assert words in page
+
+
+def test_every_code_that_can_be_said_has_a_page() -> None:
+    for code, (name, _) in other_codes().items():
+        page = other_page(code)
+        assert page.startswith(f"# {code} {name}\n")
+        assert len(page) > 60, code
+    assert not other_codes().keys() & discover().by_code().keys()
+
+
+def test_a_misspelt_code_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "RUN0033", "QUEUE"]) == 2
+    said = capsys.readouterr().err
+    assert "did you mean RUN003?" in said
+    assert "'QUEUE' is the beginning of several codes" in said
 
 
 def test_several_pages_and_no_page_twice(capsys: pytest.CaptureFixture[str]) -> None:

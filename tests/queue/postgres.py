@@ -28,7 +28,8 @@ def programs() -> Path | None:
     if found:
         return max(found, key=lambda path: [int(part) for part in path.parts[-2].split(".") if part.isdigit()])
     on_path = shutil.which("initdb")
-    return None if on_path is None else Path(on_path).parent
+    # A link as a rule, beside which the other programs need not be.
+    return None if on_path is None else Path(on_path).resolve().parent
 
 
 def missing() -> str | None:
@@ -85,6 +86,8 @@ class Server:
             if self._process.poll() is not None:
                 break
             time.sleep(0.05)
+        self._process.kill()
+        self._process.wait()
         raise RuntimeError((self._home / "log").read_text("utf-8", "replace")[-2000:])
 
     @property

@@ -10,14 +10,14 @@ from typing import Any
 
 REAL: list[tuple[str, str, dict[str, Any], set[str | None], str]] = [
     (
-        'aborted',
+        "aborted",
         """""",
-        {'signal': 6},
-        {'code', 'unknown'},
-        '',
+        {"signal": 6},
+        {"code", "unknown"},
+        "",
     ),
     (
-        'badjson',
+        "badjson",
         """Generating train split: 0 examples [00:00, ? examples/s]Failed to load JSON from file '/srv/e.jsonl' with error <class 'pyarrow.lib.ArrowInvalid'>: JSON parse error: Invalid encoding in string. in row 3
 Generating train split: 0 examples [00:00, ? examples/s]
 Traceback (most recent call last):
@@ -74,19 +74,19 @@ Traceback (most recent call last):
   File "/opt/venv/lib/python3.11/site-packages/datasets/builder.py", line 1887, in _prepare_split_single
     raise DatasetGenerationError("An error occurred while generating the dataset") from e
 datasets.exceptions.DatasetGenerationError: An error occurred while generating the dataset""",
-        {'exit_code': 1, 'phase': 'load'},
-        {'data'},
-        '',
+        {"exit_code": 1, "phase": "load"},
+        {"data"},
+        "",
     ),
     (
-        'cast',
+        "cast",
         """Generating train split: 4 examples [00:00, 138.88 examples/s]""",
-        {'exit_code': 0},
+        {"exit_code": 0},
         {None},
-        '',
+        "",
     ),
     (
-        'cast2',
+        "cast2",
         """Generating train split: 3 examples [00:00, 112.14 examples/s]
 Traceback (most recent call last):
   File "/opt/venv/lib/python3.11/site-packages/datasets/builder.py", line 1835, in _prepare_split_single
@@ -123,12 +123,12 @@ Traceback (most recent call last):
   File "/opt/venv/lib/python3.11/site-packages/datasets/builder.py", line 1887, in _prepare_split_single
     raise DatasetGenerationError("An error occurred while generating the dataset") from e
 datasets.exceptions.DatasetGenerationError: An error occurred while generating the dataset""",
-        {'exit_code': 1, 'phase': 'load'},
-        {'data'},
-        '',
+        {"exit_code": 1, "phase": "load"},
+        {"data"},
+        "",
     ),
     (
-        'chained',
+        "chained",
         """Traceback (most recent call last):
   File "/srv/app/chained.py", line 3, in load
     try: return json.load(open(p))
@@ -141,12 +141,12 @@ Traceback (most recent call last):
   File "/srv/app/chained.py", line 5, in load
     raise RuntimeError("cannot read the configuration") from e
 RuntimeError: cannot read the configuration""",
-        {'exit_code': 1},
-        {'code', 'config'},
-        '',
+        {"exit_code": 1},
+        {"code", "config"},
+        "",
     ),
     (
-        'ckptmiss',
+        "ckptmiss",
         """Traceback (most recent call last):
   File "/srv/app/ckptmiss.py", line 3, in <module>
     m.load_state_dict({"weight":torch.zeros(4,2),"extra":torch.zeros(1)})
@@ -156,12 +156,12 @@ RuntimeError: Error(s) in loading state_dict for Linear:
 	Missing key(s) in state_dict: "bias".
 	Unexpected key(s) in state_dict: "extra".
 	size mismatch for weight: copying a param with shape torch.Size([4, 2]) from checkpoint, the shape in current model is torch.Size([3, 2]).""",
-        {'exit_code': 1},
-        {'code', 'config'},
-        '',
+        {"exit_code": 1},
+        {"code", "config"},
+        "",
     ),
     (
-        'ddp_dies',
+        "ddp_dies",
         """rank 0 step 0
 rank 1 step 0
 rank 0 step 1
@@ -217,12 +217,12 @@ Root Cause (first observed failure):
   error_file: <N/A>
   traceback : Signal 9 (SIGKILL) received by PID 31868
 =======================================================""",
-        {'exit_code': 1, 'oom_kills': 0},
-        {'killed'},
-        'RUN012',
+        {"exit_code": 1, "oom_kills": 0},
+        {"killed"},
+        "RUN012",
     ),
     (
-        'ddp_raises',
+        "ddp_raises",
         """{'loss': 2.5, 'epoch': 0.0}
 {'loss': 2.5, 'epoch': 0.0}
 {'loss': 2.4, 'epoch': 0.1}
@@ -286,22 +286,22 @@ Root Cause (first observed failure):
   error_file: <N/A>
   traceback : To enable traceback see: https://pytorch.org/docs/stable/elastic/errors.html
 ============================================================""",
-        {'exit_code': 1},
-        {'code'},
-        'RUN022',
+        {"exit_code": 1},
+        {"code"},
+        "RUN022",
     ),
     (
-        'erofs',
+        "erofs",
         """Traceback (most recent call last):
   File "/srv/app/erofs.py", line 1, in <module>
     open("/srv/ro/trainer_state.json","w")
 OSError: [Errno 30] Read-only file system: '/srv/ro/trainer_state.json'""",
-        {'exit_code': 1},
-        {'disk-error'},
-        'SYS003',
+        {"exit_code": 1},
+        {"disk-error"},
+        "SYS003",
     ),
     (
-        'gradnan',
+        "gradnan",
         """/srv/app/gradnan.py:2: UserWarning: Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for debugging.
   with torch.autograd.detect_anomaly():
 /opt/venv/lib/python3.11/site-packages/torch/autograd/graph.py:979: UserWarning: Error detected in SqrtBackward0. Traceback of forward call that caused the error:
@@ -321,12 +321,12 @@ Traceback (most recent call last):
     return Variable._execution_engine.run_backward(  # Calls into the C++ engine to run the backward pass
            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 RuntimeError: Function 'SqrtBackward0' returned nan values in its 0th output.""",
-        {'exit_code': 1},
-        {'not-finite'},
-        'RUN001|RUN002',
+        {"exit_code": 1},
+        {"not-finite"},
+        "RUN001|RUN002",
     ),
     (
-        'hub_dl_refused',
+        "hub_dl_refused",
         """'[Errno 111] Connection refused' thrown while requesting HEAD http://127.0.0.1:9/meta-llama/Llama-3.2-1B/resolve/main/config.json
 Retrying in 1s [Retry 1/5].
 '[Errno 111] Connection refused' thrown while requesting HEAD http://127.0.0.1:9/meta-llama/Llama-3.2-1B/resolve/main/config.json
@@ -359,12 +359,12 @@ Traceback (most recent call last):
   File "/opt/venv/lib/python3.11/site-packages/huggingface_hub/file_download.py", line 1962, in _raise_on_head_call_error
     raise LocalEntryNotFoundError(
 huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub and we cannot find the requested files in the local cache. Please check your connection and try again or make sure your Internet connection is on.""",
-        {'exit_code': 1, 'phase': 'load'},
-        {'network'},
-        '',
+        {"exit_code": 1, "phase": "load"},
+        {"network"},
+        "",
     ),
     (
-        'hub_offline',
+        "hub_offline",
         """huggingface_hub.errors.OfflineModeIsEnabled: Cannot reach https://huggingface.co/meta-llama/Llama-3.2-1B/resolve/main/config.json: offline mode is enabled. To disable it, please unset the `HF_HUB_OFFLINE` environment variable.
 The above exception was the direct cause of the following exception:
 Traceback (most recent call last):
@@ -384,12 +384,12 @@ Traceback (most recent call last):
   File "/opt/venv/lib/python3.11/site-packages/huggingface_hub/file_download.py", line 1962, in _raise_on_head_call_error
     raise LocalEntryNotFoundError(
 huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub and we cannot find the requested files in the local cache. Please check your connection and try again or make sure your Internet connection is on.""",
-        {'exit_code': 1, 'phase': 'load'},
-        {'config', 'network'},
-        '',
+        {"exit_code": 1, "phase": "load"},
+        {"config", "network"},
+        "",
     ),
     (
-        'hub_refused',
+        "hub_refused",
         """'[Errno 111] Connection refused' thrown while requesting HEAD http://127.0.0.1:9/meta-llama/Llama-3.2-1B/resolve/main/config.json
 Retrying in 1s [Retry 1/5].
 '[Errno 111] Connection refused' thrown while requesting HEAD http://127.0.0.1:9/meta-llama/Llama-3.2-1B/resolve/main/config.json
@@ -456,12 +456,12 @@ Traceback (most recent call last):
     raise OSError(
 OSError: We couldn't connect to 'http://127.0.0.1:9' to load the files, and couldn't find them in the cached files.
 Check your internet connection or see how to run the library in offline mode at 'https://huggingface.co/docs/transformers/installation#offline-mode'.""",
-        {'exit_code': 1, 'phase': 'load'},
-        {'network'},
-        '',
+        {"exit_code": 1, "phase": "load"},
+        {"network"},
+        "",
     ),
     (
-        'jsonl_own',
+        "jsonl_own",
         """Traceback (most recent call last):
   File "/srv/app/jsonl_own.py", line 3, in <module>
     rows=[json.loads(l) for l in open("/srv/f.jsonl")]
@@ -479,23 +479,23 @@ Check your internet connection or see how to run the library in offline mode at 
     obj, end = self.scan_once(s, idx)
                ^^^^^^^^^^^^^^^^^^^^^^
 json.decoder.JSONDecodeError: Invalid control character at: line 1 column 12 (char 11)""",
-        {'exit_code': 1},
-        {'code', 'data'},
-        '',
+        {"exit_code": 1},
+        {"code", "data"},
+        "",
     ),
     (
-        'kbd',
+        "kbd",
         """Traceback (most recent call last):
   File "/srv/app/kbd.py", line 2, in <module>
     os.kill(os.getpid(),signal.SIGINT); time.sleep(1)
     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 KeyboardInterrupt""",
-        {'signal': 2},
-        {'killed', 'preempted', 'stopped'},
-        '',
+        {"signal": 2},
+        {"killed", "preempted", "stopped"},
+        "",
     ),
     (
-        'loader_killed',
+        "loader_killed",
         """step
 step
 step
@@ -513,12 +513,12 @@ object type     : 0x7fa4aec50f20
 object type name: ConnectionResetError
 object repr     : ConnectionResetError(104, 'Connection reset by peer')
 lost sys.stderr""",
-        {'exit_code': 1, 'oom_kills': 0},
-        {'killed', 'ram-oom', 'unknown'},
-        'RUN011|RUN012|RUN022',
+        {"exit_code": 1, "oom_kills": 0},
+        {"killed", "ram-oom", "unknown"},
+        "RUN011|RUN012|RUN022",
     ),
     (
-        'loader_value',
+        "loader_value",
         """step
 step
 step
@@ -555,12 +555,12 @@ Original Traceback (most recent call last):
     if i==33: raise ValueError("bad row 33")
               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 ValueError: bad row 33""",
-        {'exit_code': 1},
-        {'code', 'data'},
-        'RUN022|DATA',
+        {"exit_code": 1},
+        {"code", "data"},
+        "RUN022|DATA",
     ),
     (
-        'memerr',
+        "memerr",
         """Traceback (most recent call last):
   File "/srv/app/memerr.py", line 3, in <module>
     x=[bytearray(100<<20) for _ in range(50)]
@@ -569,44 +569,44 @@ ValueError: bad row 33""",
     x=[bytearray(100<<20) for _ in range(50)]
        ^^^^^^^^^^^^^^^^^^
 MemoryError""",
-        {'exit_code': 1},
-        {'ram-oom'},
-        'RUN011',
+        {"exit_code": 1},
+        {"ram-oom"},
+        "RUN011",
     ),
     (
-        'nocuda',
+        "nocuda",
         """Traceback (most recent call last):
   File "/srv/app/nocuda.py", line 2, in <module>
     torch.zeros(1,device="cuda")
   File "/opt/venv/lib/python3.11/site-packages/torch/cuda/__init__.py", line 522, in _lazy_init
     raise AssertionError("Torch not compiled with CUDA enabled")
 AssertionError: Torch not compiled with CUDA enabled""",
-        {'exit_code': 1},
-        {'config'},
-        '',
+        {"exit_code": 1},
+        {"config"},
+        "",
     ),
     (
-        'nosuchmod',
+        "nosuchmod",
         """Traceback (most recent call last):
   File "/srv/app/nosuchmod.py", line 1, in <module>
     import flash_attn
 ModuleNotFoundError: No module named 'flash_attn'""",
-        {'exit_code': 1},
-        {'code', 'config'},
-        '',
+        {"exit_code": 1},
+        {"code", "config"},
+        "",
     ),
     (
-        'np_ram',
+        "np_ram",
         """Traceback (most recent call last):
   File "/srv/app/np_ram.py", line 2, in <module>
     np.zeros(10**15)
 numpy._core._exceptions._ArrayMemoryError: Unable to allocate 7.11 PiB for an array with shape (1000000000000000,) and data type float64""",
-        {'exit_code': 1},
-        {'ram-oom'},
-        'RUN011',
+        {"exit_code": 1},
+        {"ram-oom"},
+        "RUN011",
     ),
     (
-        'pick',
+        "pick",
         """Traceback (most recent call last):
   File "/srv/app/pick.py", line 5, in <module>
     if __name__=="__main__": main()
@@ -632,12 +632,12 @@ numpy._core._exceptions._ArrayMemoryError: Unable to allocate 7.11 PiB for an ar
   File "/usr/lib/python3.11/multiprocessing/reduction.py", line 60, in dump
     ForkingPickler(file, protocol).dump(obj)
 AttributeError: Can't pickle local object 'main.<locals>.<lambda>'""",
-        {'exit_code': 1},
-        {'code'},
-        'RUN022',
+        {"exit_code": 1},
+        {"code"},
+        "RUN022",
     ),
     (
-        'portused',
+        "portused",
         """Traceback (most recent call last):
   File "/srv/app/portused.py", line 4, in <module>
     d.init_process_group("gloo")
@@ -657,12 +657,12 @@ AttributeError: Can't pickle local object 'main.<locals>.<lambda>'""",
     return TCPStore(
            ^^^^^^^^^
 torch.distributed.DistNetworkError: The server socket has failed to listen on any local network address. port: 37841, useIpv6: false, code: -98, name: EADDRINUSE, message: address already in use""",
-        {'exit_code': 1},
-        {'code', 'config', 'network', 'unknown'},
-        '',
+        {"exit_code": 1},
+        {"code", "config", "network", "unknown"},
+        "",
     ),
     (
-        'recur',
+        "recur",
         """Traceback (most recent call last):
   File "/srv/app/recur.py", line 2, in <module>
     collate(1)
@@ -677,12 +677,12 @@ torch.distributed.DistNetworkError: The server socket has failed to listen on an
                            ^^^^^^^^^^
   [Previous line repeated 996 more times]
 RecursionError: maximum recursion depth exceeded""",
-        {'exit_code': 1},
-        {'code'},
-        'RUN022',
+        {"exit_code": 1},
+        {"code"},
+        "RUN022",
     ),
     (
-        'refused',
+        "refused",
         """Traceback (most recent call last):
   File "/opt/venv/lib/python3.11/site-packages/urllib3/connection.py", line 239, in _new_conn
     sock = connection.create_connection(
@@ -744,12 +744,12 @@ Traceback (most recent call last):
   File "/opt/venv/lib/python3.11/site-packages/requests/adapters.py", line 729, in send
     raise ConnectionError(e, request=request)
 requests.exceptions.ConnectionError: HTTPConnectionPool(host='127.0.0.1', port=9): Max retries exceeded with url: /api/models/x (Caused by NewConnectionError("HTTPConnection(host='127.0.0.1', port=9): Failed to establish a new connection: [Errno 111] Connection refused"))""",
-        {'exit_code': 1},
-        {'network'},
-        '',
+        {"exit_code": 1},
+        {"network"},
+        "",
     ),
     (
-        'safet',
+        "safet",
         """Traceback (most recent call last):
   File "/srv/app/safet.py", line 6, in <module>
     load_file("/srv/x.safetensors")
@@ -757,42 +757,42 @@ requests.exceptions.ConnectionError: HTTPConnectionPool(host='127.0.0.1', port=9
     with safe_open(filename, framework="pt", device=device, backend=backend) as f:
          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 safetensors._safetensors_rust.SafetensorError: Error while deserializing header: incomplete metadata, file not fully covered""",
-        {'exit_code': 1, 'phase': 'load'},
-        {'config', 'disk-error'},
-        '',
+        {"exit_code": 1, "phase": "load"},
+        {"config", "disk-error"},
+        "",
     ),
     (
-        'safet_full',
+        "safet_full",
         """Traceback (most recent call last):
   File "/srv/app/safet_full.py", line 3, in <module>
     save_file({"a":torch.zeros(2000000)},"/srv/small/model.safetensors")
   File "/opt/venv/lib/python3.11/site-packages/safetensors/torch.py", line 323, in save_file
     serialize_file(
 safetensors._safetensors_rust.SafetensorError: Error while serializing: I/O error: No space left on device (os error 28)""",
-        {'exit_code': 1, 'disk_free_bytes': 0, 'inodes_free': 1000, 'phase': 'save'},
-        {'disk-full'},
-        'RUN025|SYS001',
+        {"exit_code": 1, "disk_free_bytes": 0, "inodes_free": 1000, "phase": "save"},
+        {"disk-full"},
+        "RUN025|SYS001",
     ),
     (
-        'seg',
+        "seg",
         """loading""",
-        {'signal': 11},
-        {'code'},
-        'RUN022',
+        {"signal": 11},
+        {"code"},
+        "RUN022",
     ),
     (
-        'segfh',
+        "segfh",
         """Fatal Python error: Segmentation fault
 Current thread 0x00007f06e6061b80 (most recent call first):
   File "/usr/lib/python3.11/ctypes/__init__.py", line 519 in string_at
   File "/srv/app/segfh.py", line 3 in attention
   File "/srv/app/segfh.py", line 4 in <module>""",
-        {'signal': 11},
-        {'code'},
-        'RUN022',
+        {"signal": 11},
+        {"code"},
+        "RUN022",
     ),
     (
-        'survived',
+        "survived",
         """Traceback (most recent call last):
   File "/srv/app/survived.py", line 3, in <module>
     try: torch.zeros(10**15)
@@ -816,19 +816,19 @@ Traceback (most recent call last):
     print(d["x"])
           ^
 NameError: name 'd' is not defined. Did you mean: 'id'?""",
-        {'exit_code': 1},
-        {'code'},
-        'RUN022',
+        {"exit_code": 1},
+        {"code"},
+        "RUN022",
     ),
     (
-        'sysexit',
+        "sysexit",
         """Error: please set OPENAI_KEY""",
-        {'exit_code': 1},
-        {'code', 'config', 'unknown'},
-        '',
+        {"exit_code": 1},
+        {"code", "config", "unknown"},
+        "",
     ),
     (
-        'timeoutgloo',
+        "timeoutgloo",
         """[rank0]: Traceback (most recent call last):
 [rank0]:   File "/srv/app/timeoutgloo.py", line 5, in <module>
 [rank0]:     d.all_reduce(t)
@@ -878,12 +878,12 @@ Root Cause (first observed failure):
   error_file: <N/A>
   traceback : To enable traceback see: https://pytorch.org/docs/stable/elastic/errors.html
 ============================================================""",
-        {'exit_code': 1},
-        {'hang', 'network'},
-        '',
+        {"exit_code": 1},
+        {"hang", "network"},
+        "",
     ),
     (
-        'toomany',
+        "toomany",
         """Traceback (most recent call last):
   File "/srv/app/toomany.py", line 3, in <module>
     f=[open("/dev/null") for _ in range(100)]
@@ -892,22 +892,22 @@ Root Cause (first observed failure):
     f=[open("/dev/null") for _ in range(100)]
        ^^^^^^^^^^^^^^^^^
 OSError: [Errno 24] Too many open files: '/dev/null'""",
-        {'exit_code': 1},
-        {'code', 'config'},
-        'SYS011|RUN022',
+        {"exit_code": 1},
+        {"code", "config"},
+        "SYS011|RUN022",
     ),
     (
-        'torch_ram',
+        "torch_ram",
         """Traceback (most recent call last):
   File "/srv/app/torch_ram.py", line 2, in <module>
     torch.zeros(10**15)
 RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000000 bytes. Error code 12 (Cannot allocate memory)""",
-        {'exit_code': 1},
-        {'ram-oom'},
-        'RUN011',
+        {"exit_code": 1},
+        {"ram-oom"},
+        "RUN011",
     ),
     (
-        'torchload',
+        "torchload",
         """Traceback (most recent call last):
   File "/srv/app/torchload.py", line 5, in <module>
     torch.load("/srv/o.pt")
@@ -918,12 +918,12 @@ RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator:
     super().__init__(torch._C.PyTorchFileReader(name_or_buffer))
                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory. This is an internal miniz error. If you are seeing this error, there is a high likelihood that your checkpoint file is corrupted. This can happen if the checkpoint was not saved properly, was transferred incorrectly, or the file was modified after saving.""",
-        {'exit_code': 1, 'phase': 'load'},
-        {'config', 'disk-error'},
-        '',
+        {"exit_code": 1, "phase": "load"},
+        {"config", "disk-error"},
+        "",
     ),
     (
-        'torchsave_full',
+        "torchsave_full",
         """Traceback (most recent call last):
   File "/opt/venv/lib/python3.11/site-packages/torch/serialization.py", line 1003, in save
     _save(
@@ -939,24 +939,24 @@ Traceback (most recent call last):
   File "/opt/venv/lib/python3.11/site-packages/torch/serialization.py", line 834, in __exit__
     self.file_like.write_end_of_file()
 RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598""",
-        {'exit_code': 1, 'disk_free_bytes': 0, 'inodes_free': 1000, 'phase': 'save'},
-        {'disk-full'},
-        'RUN025|SYS001',
+        {"exit_code": 1, "disk_free_bytes": 0, "inodes_free": 1000, "phase": "save"},
+        {"disk-full"},
+        "RUN025|SYS001",
     ),
     (
-        'utf8',
+        "utf8",
         """Traceback (most recent call last):
   File "/srv/app/utf8.py", line 2, in <module>
     print(open("/srv/g.jsonl",encoding="utf-8").read())
           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   File "<frozen codecs>", line 322, in decode
 UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 12: invalid continuation byte""",
-        {'exit_code': 1},
-        {'code', 'data'},
-        '',
+        {"exit_code": 1},
+        {"code", "data"},
+        "",
     ),
     (
-        'write_full',
+        "write_full",
         """Traceback (most recent call last):
   File "/srv/app/write_full.py", line 2, in <module>
     for i in range(100): f.write("x"*100000)
@@ -969,8 +969,8 @@ Traceback (most recent call last):
   File "/srv/app/write_full.py", line 1, in <module>
     with open("/srv/small/log.txt","w") as f:
 OSError: [Errno 28] No space left on device""",
-        {'exit_code': 1, 'disk_free_bytes': 0, 'inodes_free': 1000},
-        {'disk-full'},
-        'RUN025|SYS001',
+        {"exit_code": 1, "disk_free_bytes": 0, "inodes_free": 1000},
+        {"disk-full"},
+        "RUN025|SYS001",
     ),
 ]

@@ -1,4 +1,4 @@
-"""The classifier against labels of somebody who had not read it, and against a set that was written after it."""
+"""The classifier against labels of somebody who had not read it, and against two sets that were written later."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import pytest
 
 from tests.recovery.judge_cases import CASES, FIRST_WRONG_CLASSIFIER, FIRST_WRONG_EVIDENCE, FIRST_WRONG_LABEL, Case
 from tests.recovery.judge_holdout import HELD_OUT, HELD_OUT_WRONG_FIRST
+from tests.recovery.judge_third import THIRD, THIRD_WRONG_FIRST
 from trainguard.recovery.classify import classify
 
 
-@pytest.mark.parametrize("case", [*CASES, *HELD_OUT], ids=lambda case: str(case[0]))
+@pytest.mark.parametrize("case", [*CASES, *HELD_OUT, *THIRD], ids=lambda case: str(case[0]))
 def test_an_end_is_called_what_it_was(case: Case) -> None:
     name, evidence, honest, codes = case
     found = classify(evidence)
@@ -19,9 +20,15 @@ def test_an_end_is_called_what_it_was(case: Case) -> None:
 
 
 def test_no_case_is_there_twice_and_the_record_names_cases() -> None:
-    names = [case[0] for case in (*CASES, *HELD_OUT)]
-    assert len(set(names)) == len(names) >= 380
-    wrong = {*FIRST_WRONG_CLASSIFIER, *FIRST_WRONG_LABEL, *FIRST_WRONG_EVIDENCE, *HELD_OUT_WRONG_FIRST}
+    names = [case[0] for case in (*CASES, *HELD_OUT, *THIRD)]
+    assert len(set(names)) == len(names) >= 430
+    wrong = {
+        *FIRST_WRONG_CLASSIFIER,
+        *FIRST_WRONG_LABEL,
+        *FIRST_WRONG_EVIDENCE,
+        *HELD_OUT_WRONG_FIRST,
+        *THIRD_WRONG_FIRST,
+    }
     assert wrong <= set(names)
 
 

@@ -1,4 +1,4 @@
-"""`trainguard explain`: the documentation page of a rule, in the terminal."""
+"""`trainguard explain`: what is documented of a code, in the terminal."""
 
 from __future__ import annotations
 
@@ -14,34 +14,40 @@ from trainguard.report.visible import visible
 _WIDEST = 100
 
 
-@click.command("explain", short_help="Show the page of a rule.")
+@click.command("explain", short_help="Show what a code means.")
 @click.argument("codes", metavar="CODE...", nargs=-1, required=True)
 @click.option("--color", type=click.Choice(COLORS), default="auto", help="Whether to colour the page.")
 def command(codes: tuple[str, ...], color: Color) -> int:
     """Show what a rule finds, why it costs you, and what to write instead.
 
-    A rule's name does for its CODE.
+    The codes of a run (RUN) and of the daemon (QUEUE) have a page too. A name does for its CODE.
 
     \b
     Examples:
       trainguard explain JOB002
       trainguard explain JOB009 JOB010
       trainguard explain default-timeout
+      trainguard explain RUN003 QUEUE010
     """
     from trainguard.cli.examples import page
+    from trainguard.cli.other_codes import other_codes, other_page
     from trainguard.rules.registry import discover
     from trainguard.settings import refuse_unknown_codes
 
     rules = discover().by_code()
-    by_name = {rule.name: code for code, rule in rules.items()}
+    others = other_codes()
+    by_name = {name: code for code, (name, _) in others.items()} | {rule.name: code for code, rule in rules.items()}
     pages, unknown = [], []
     for code in dict.fromkeys(codes):
-        rule = rules.get(by_name.get(code.lower(), code.upper()))
-        if rule is not None:
+        meant = by_name.get(code.lower(), code.upper())
+        if (rule := rules.get(meant)) is not None:
             pages.append(page(rule))
             continue
+        if meant in others:
+            pages.append(other_page(meant))
+            continue
         try:
-            refuse_unknown_codes([code], rules, origin="explain")
+            refuse_unknown_codes([meant], [*rules, *others], origin="explain")
             unknown.append(f"explain: {code!r} is the beginning of several codes; name one of them")
         except UsageError as error:
             unknown.append(str(error))

@@ -15,17 +15,17 @@ from trainguard.daemon import acting
 from trainguard.daemon.aside import Aside
 from trainguard.daemon.background import Background
 from trainguard.daemon.clock import Every
-from trainguard.daemon.commanding import attempt_folder, before_step, command_line, file_id
+from trainguard.daemon.commanding import attempt_folder, before_step, command_line, file_id, own_onset
 from trainguard.daemon.fitting import gpu_name, known_fit, remember_fit
 from trainguard.daemon.keeping import Held, Work
-from trainguard.daemon.lineage import Tip, set_aside_from
+from trainguard.daemon.lineage import Tip, set_aside_from, tip_of
 from trainguard.daemon.progress import Progress
 from trainguard.daemon.remains import remains_finding
 from trainguard.daemon.service import without_notify
 from trainguard.daemon.training import Training
 from trainguard.daemon.verifying import Trained, begin_verifying, read_trained
 from trainguard.fencing import VARIABLE, FencedError, write_fence
-from trainguard.queue.engine import QueueError
+from trainguard.queue.engine import QueueCorruptError, QueueError
 from trainguard.queue.records import Lease, LostLeaseError
 from trainguard.recovery.classify import classify
 from trainguard.recovery.decide import decide
@@ -40,8 +40,14 @@ _GPU_SECONDS = 60.0
 _PATIENCE_SECONDS = 0.2
 # Where the output folder refuses to be written, a disk that is full as a rule: time for a person to see it.
 _REFUSED_SECONDS = 30.0
+# Where the lineage has moved on: long enough that it has come to rest, short enough that nobody waits for it.
+_MOVED_SECONDS = 2.0
 Stage = Literal["custody", "training", "verifying", "over"]
 Asked = Literal["drain", "pause", "cancel", "hang", "lease"]
+
+
+class _MovedOnError(Exception):
+    """The newest checkpoint is not the one for which the command line would be made."""
 
 
 class Attempt(Held):
@@ -76,6 +82,12 @@ class Attempt(Held):
     @property
     def over(self) -> bool:
         return self.stage == "over"
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing of it runs any more, in a process or beside the loop."""
+        training, ready = self._training, self._ready
+        return (training is None or training.poll() is not None) and (ready is None or ready.done)
 
     @property
     def _progress(self) -> Progress | None:
@@ -173,8 +185,11 @@ class Attempt(Held):
         if self.asked_by is not None:
             return None
         write_fence(output, self.lease.fence)
-        onset = self.file.memory.get(acting.BEFORE)
-        if isinstance(onset, int):
+        # Since the file was chosen another daemon may have gone on with the lineage; from here on the fence forbids it.
+        if not tip_of(output).same_place(self.tip):
+            raise _MovedOnError("another daemon has gone on with the lineage since the file was chosen")
+        onset = own_onset(self.file, self.tip)
+        if onset is not None:
             set_aside_from(output, onset, f"steps from {onset:,} on are left behind after a fault")
         return None
 
@@ -192,6 +207,9 @@ class Attempt(Held):
             problem = self._ready.result()
         except FencedError as error:
             self._lose(str(error))
+        except _MovedOnError as error:
+            self._give_back(str(error), delay_seconds=_MOVED_SECONDS)
+            self.stage = "over"
         except OSError as error:
             where = error.filename or self.work.settings.output_dir
             self._give_back(f"{where}: {error.strerror or error}", delay_seconds=_REFUSED_SECONDS)
@@ -288,8 +306,12 @@ class Attempt(Held):
         if first:
             self._first_step(progress)
         if self._rows.due() and not self.lost and (row := self._row()):
-            with contextlib.suppress(QueueError):
+            try:
                 self.file = self.work.queue.update(self.lease, **row)
+            except QueueCorruptError:
+                raise
+            except QueueError as error:
+                logger.warning("the row of %s could not be written: %s", self.file.name, error)
 
     def _row(self) -> dict[str, Any]:
         progress = self._progress

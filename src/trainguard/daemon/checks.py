@@ -160,12 +160,13 @@ class Checker:
     def give_back(self, why: str) -> None:
         """Breaks the check off; the file is checked later."""
         lease, aside = self._lease, self._aside
-        self._lease = self._aside = None
+        self._aside = None
         if aside is not None:
             aside.end()
         if lease is not None:
             with contextlib.suppress(LostLeaseError):
-                self._queue.move_to(lease, "accepted", cause=why)
+                self._queue.move_to(lease, "accepted", cause=why)  # asked again where the queue does not answer
+        self._lease = None
 
     def abandon(self) -> Lease | None:
         """Lets the file go whose check cannot be gone on with; its lease, which the caller has to end."""

@@ -23,13 +23,25 @@ def attempt_folder(settings: Settings, file: QueuedFile, number: int) -> Path:
     return settings.home / "attempts" / str(file.id) / str(number)
 
 
+def own_onset(file: QueuedFile, tip: Tip) -> int | None:
+    """The global step at which a fault of this file began, as the recovery has decided; None where there is none.
+
+    Only while the file's own checkpoints are the newest of the lineage: since it was decided the file may have been
+    held, and those of another file, which is done, stand at these steps now. Never below the file's first step.
+    """
+    wanted = file.memory.get(BEFORE)
+    if not isinstance(wanted, int) or wanted < 1 or tip.step is None or tip.file_id != file_id(file):
+        return None
+    return max(wanted, tip.step_before + 1) if tip.step_before is not None else wanted
+
+
 def before_step(file: QueuedFile, tip: Tip) -> int | None:
     """The global step from which on nothing is to be gone on with; None where the newest checkpoint will do.
 
     The onset of a fault, as the recovery has decided, and the half of another file that was given up.
     """
-    wanted = file.memory.get(BEFORE)
-    steps = [wanted] if isinstance(wanted, int) and wanted > 0 else []
+    onset = own_onset(file, tip)
+    steps = [onset] if onset is not None else []
     if tip.unfinished and tip.file_id != file_id(file) and tip.step_before is not None:
         steps.append(tip.step_before + 1)
     return min(steps, default=None)

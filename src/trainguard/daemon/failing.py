@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainguard.queue.engine import QueueError
+from trainguard.queue.engine import QueueCorruptError, QueueError
 from trainguard.queue.store import Queue
 
 logger = logging.getLogger(__name__)
@@ -28,10 +28,14 @@ class _Failing:
 
 
 class Parts:
-    """Runs the parts of a turn, each for itself: one that raises rests, and the others go on."""
+    """Runs the parts of a turn, each for itself: one that raises rests, and the others go on.
+
+    `lost` is set once a part has found the queue's database damaged or gone: no part can go on with that one.
+    """
 
     def __init__(self, log: Path) -> None:
         self.queue: Queue | None = None
+        self.lost: QueueCorruptError | None = None
         self._log = log
         self._failing: dict[str, _Failing] = {}
 
@@ -54,6 +58,8 @@ class Parts:
 
     def failed(self, name: str, error: Exception) -> None:
         """Writes down that the part failed; it rests for a while that doubles."""
+        if isinstance(error, QueueCorruptError):
+            self.lost = error
         failing = self._failing.setdefault(name, _Failing())
         failing.times += 1
         failing.until = time.monotonic() + min(_MOST_PAUSE, _FIRST_PAUSE * 2 ** min(failing.times, 10))
@@ -61,8 +67,8 @@ class Parts:
             return
         known = isinstance(error, (QueueError, OSError))
         logger.error("%s failed (time %d in a row): %s", name, failing.times, error, exc_info=not known)
-        if self.queue is None:
-            return
+        if self.queue is None or isinstance(error, QueueError):
+            return  # what cannot be written for the queue's own sake is in the log alone
         words = f"{type(error).__name__}: {error}"
         with contextlib.suppress(Exception):
             self.queue.event("error", cause=f"{name}: {words}", times=failing.times)

@@ -15,6 +15,7 @@ from trainguard.daemon.clock import Every
 from trainguard.daemon.gpu import GpuMemory
 from trainguard.daemon.settings import Settings
 from trainguard.queue.custody import Custody
+from trainguard.queue.engine import QueueCorruptError
 from trainguard.queue.records import Lease, LostLeaseError, State
 from trainguard.queue.store import Queue
 
@@ -57,7 +58,7 @@ class Held:
             try:
                 self.lease = self.work.queue.renew(self.lease)
                 self._renewed = time.monotonic()
-            except LostLeaseError:
+            except (LostLeaseError, QueueCorruptError):
                 raise
             except Exception as error:
                 logger.warning("the lease of %s could not be renewed: %s", self.file.name, error)

@@ -29,6 +29,10 @@ class Tip:
     planned_steps: int | None = None
     closed: bool = False
 
+    def same_place(self, other: Tip) -> bool:
+        """Whether both are the same checkpoint of the same file."""
+        return (self.step, self.file_id) == (other.step, other.file_id)
+
     @property
     def unfinished(self) -> bool:
         return (
@@ -55,7 +59,9 @@ def tip_of(output_dir: Path) -> Tip:
                 step_before=_whole(run.get("step_before")),
                 planned_steps=_whole(run.get("planned_steps")),
             )
-    return Tip()
+    # One that is not known to be of any file.
+    number = folder.name.rpartition("-")[2]
+    return Tip(step=int(number)) if number.isdecimal() and number.isascii() else Tip()
 
 
 def set_aside_from(output_dir: Path, step: int, why: str) -> list[Path]:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,6 +46,10 @@ _BUSY_SECONDS, _IDLE_SECONDS = 0.2, 2.0
 _LOOK_SECONDS, _BUSY_LOOK_SECONDS = 10.0, 1.0
 _ANNOUNCE_SECONDS = 20.0
 _PRUNE_SECONDS = 3600.0
+# A database that is lost is rebuilt at once, and one that is lost again after that not in every turn.
+_BEGIN_SECONDS = 60.0
+# After the deadline at which a run that does not save is ended: for its end to be collected and written down.
+_SPARE_SECONDS = 10.0
 # So often the turn of an attempt or a check may fail, for a reason that is not the queue's, before its file is held.
 _FAILURES = 5
 _WORKING: tuple[State, ...] = ("accepted", "checking", "waiting", "training", "verifying")
@@ -77,6 +82,10 @@ class Daemon:
         self._wake = threading.Event()
         self._signals = self._heard_signals = 0
         self._stopping = self._draining = False
+        self._left_waiting = False
+        self._end_by = 0.0
+        self._notifier, self._gpu = Notifier(), GpuMemory(visible=visible_devices())
+        self._beginning = Every(_BEGIN_SECONDS)
         self._accepting: Background[Accepted] | None = None
         self._pruning: Background[Any] | None = None
         self._broken: list[Lease] = []
@@ -93,26 +102,71 @@ class Daemon:
         settings = self._begun_with
         self._take_signals()
         with start.locked(settings):
-            begun = start.begin(settings, lease_seconds=self.lease_seconds)
-            self.queue: Queue = begun.queue
-            self.custody: Custody = begun.custody
-            self._parts = Parts(start.log_path(settings))
-            self._parts.queue = self.queue
-            self._choosing = Choosing(self.queue, settings, begun.leftovers)
-            self._checker = Checker(self.queue, self.custody, lease_seconds=self.lease_seconds)
-            self._notifier, self._seeing = Notifier(), Seeing(settings)
-            self._gpu = GpuMemory(visible=visible_devices())
             self._gpu.remember()
-            queue = settings.run.queue
-            self._inbox = Inbox(settings.inbox, queue.settle_seconds, queue.poll_seconds)
-            try:
-                self._begin(begun)
-                while not self._is_over():
-                    self._turn()
-                    self._rest()
-                return 0
-            finally:
-                self._close()
+            begun = self._first_begun(settings)
+            while begun is not None:
+                self._prepare(settings, begun)
+                try:
+                    self._begin(begun)
+                    while not self._is_over() and self._parts.lost is None:
+                        self._turn()
+                        self._rest()
+                finally:
+                    lost = self._parts.lost
+                    if lost is not None:
+                        self._let_go(lost)
+                    self._close()
+                begun = self._begun_again(settings) if lost is not None else None
+            return 1 if self._left_waiting else 0
+
+    def _first_begun(self, settings: Settings) -> start.Begun | None:
+        return start.begin_patiently(
+            settings, lease_seconds=self.lease_seconds, ended=lambda: self._signals > 0, alive=self._notifier.alive
+        )
+
+    def _prepare(self, settings: Settings, begun: start.Begun) -> None:
+        self.queue: Queue = begun.queue
+        self.custody: Custody = begun.custody
+        self._beginning.later(_BEGIN_SECONDS)
+        self._parts = Parts(start.log_path(settings))
+        self._parts.queue = self.queue
+        self._choosing = Choosing(self.queue, settings, begun.leftovers)
+        self._checker = Checker(self.queue, self.custody, lease_seconds=self.lease_seconds)
+        self._seeing = Seeing(settings)
+        self.attempt, self._accepting, self._pruning, self._broken, self._empty = None, None, None, [], 0
+        queue = settings.run.queue
+        self._inbox = Inbox(settings.inbox, queue.settle_seconds, queue.poll_seconds)
+
+    def _let_go(self, lost: Exception) -> None:
+        """The database is lost: what goes on ends without it, so that the next beginning finds all at rest."""
+        logger.error("%s: the run in training saves, and the daemon begins anew", lost)
+        deadline = self.settings.run.guard.stop_deadline_seconds
+        if self.attempt is not None:
+            self.attempt.stop("drain", deadline)
+        until = time.monotonic() + deadline + _SPARE_SECONDS
+        while self._signals < 2:
+            jobs = [job for job in (self._accepting, self._pruning) if job is not None]
+            at_rest = self.attempt is None or self.attempt.quiet
+            if (at_rest and all(job.done for job in jobs)) or (self._signals and time.monotonic() > until):
+                return
+            if not at_rest and time.monotonic() > until and self.attempt is not None:
+                self.attempt.end_now()
+            self._notifier.alive()
+            self._wake.wait(_BUSY_SECONDS)
+            self._wake.clear()
+
+    def _begun_again(self, settings: Settings) -> start.Begun | None:
+        """The next beginning, at most once a minute; None when the daemon was asked to stop."""
+        while not self._signals and not self._stopping:
+            self._notifier.alive()
+            if self._beginning.due():
+                try:
+                    return start.begin(settings, lease_seconds=self.lease_seconds)
+                except Exception as error:
+                    logger.exception("the daemon cannot begin anew: %s; tried again in a minute", error)
+            self._wake.wait(1.0)
+            self._wake.clear()
+        return None
 
     @property
     def settings(self) -> Settings:
@@ -140,7 +194,9 @@ class Daemon:
             ("prune", self._prune),
             ("announce", self._announce),
         ):
+            self._heed()
             self._parts.run(name, part)
+        self._heed()
         self._seeing.tick(self.queue)
 
     def _rest(self) -> None:
@@ -157,6 +213,8 @@ class Daemon:
         self._wake.clear()
 
     def _is_over(self) -> bool:
+        if self._stopping and time.monotonic() > self._end_by:
+            return True  # whether the queue answers or not: the next start takes up what is left
         if self.attempt is not None or self._checker.busy or self._broken:
             return False
         return self._stopping or self._draining or (self.until_empty and self._empty >= 2)
@@ -192,11 +250,15 @@ class Daemon:
         self._signals += 1
         self._wake.set()
 
-    def _hear(self) -> None:
+    def _heed(self) -> None:
+        """What must not wait for a part that waits for the queue: the watchdog, and signals. Asks no database."""
+        self._notifier.alive()
         signals = self._signals
         if signals > self._heard_signals:
             self._stop(now=signals > 1)
             self._heard_signals = signals
+
+    def _hear(self) -> None:
         for wish in self.queue.wishes():
             self._grant(str(wish.data.get("wish")), wish.data)
 
@@ -204,13 +266,15 @@ class Daemon:
         if not self._stopping:
             logger.info("asked to stop: the run in training saves, and its file goes on when the daemon does")
             self._notifier.stopping("the run in training saves")
+        deadline = self.settings.run.guard.stop_deadline_seconds
+        end_by = time.monotonic() + (0.0 if now else deadline) + _SPARE_SECONDS
+        self._end_by = min(self._end_by, end_by) if self._stopping else end_by
         self._stopping = True
         if self.attempt is not None:
             if now:
                 self.attempt.end_now()
             else:
-                self.attempt.stop("drain", self.settings.run.guard.stop_deadline_seconds)
-        self._checker.give_back("the daemon was asked to stop")
+                self.attempt.stop("drain", deadline)
 
     def _grant(self, wish: str, data: dict[str, Any]) -> None:
         if wish == "stop":
@@ -218,7 +282,6 @@ class Daemon:
         elif wish == "drain":
             logger.info("asked to drain: no other file is begun; the daemon ends after the one in training")
             self._draining = True
-            self._checker.give_back("the daemon drains")
         elif wish == "stop-attempt":
             wanted = data.get("file_id")
             if self.attempt is not None and wanted in (None, self.attempt.file.id):
@@ -247,7 +310,9 @@ class Daemon:
         self._accepting.wait(_BUSY_SECONDS)  # most looks find nothing, and are over in a millisecond
 
     def _check(self) -> None:
-        if not self._checker.busy and (self._stopping or self._draining):
+        if self._stopping or self._draining:
+            if self._checker.busy:
+                self._checker.give_back("the daemon was asked to stop" if self._stopping else "the daemon drains")
             return
         try:
             self._checker.tick(self.settings)
@@ -350,7 +415,8 @@ class Daemon:
             return
         if self._choosing.waits_for_a_person:
             logger.warning("the queue is paused: %s", self.queue.paused)
-            self._stopping = True
+            self._left_waiting = True
+            self._stop(now=False)
             return
         counts = self.queue.counts()
         if any(counts.get(state, 0) for state in _WORKING) or self._accepting is not None:
@@ -375,7 +441,6 @@ class Daemon:
             )
 
     def _announce(self) -> None:
-        self._notifier.alive()
         doing = self._doing()
         self._notifier.status(doing)
         if doing.partition(" at step")[0] != self._said or self._announcing.due():

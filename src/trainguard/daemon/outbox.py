@@ -162,7 +162,7 @@ def _code_of(cause: str | None) -> str:
     return " ".join(words.split())[:_NO_CODE_LENGTH] or "no cause"
 
 
-def digest_alert(digest: Digest, window_seconds: float) -> Alert:
+def digest_alert(digest: Digest) -> Alert:
     """What came after the first alert of each code, in one."""
     total = sum(digest.counts.values())
     words, see = _MORE[digest.kind]
@@ -172,11 +172,10 @@ def digest_alert(digest: Digest, window_seconds: float) -> Alert:
     shown = ", ".join(f"{code} {number:,}" for code, number in codes[:_MOST_IN_DIGEST])
     if len(codes) > _MOST_IN_DIGEST:
         shown += f" and {sum(number for _, number in codes[_MOST_IN_DIGEST:]):,} of {len(codes) - _MOST_IN_DIGEST} more"
-    within = f" in {took(window_seconds)}" if window_seconds > 0 else ""
     return Alert(
         key=f"digest:{digest.kind}:{digest.first}",
         severity=_KIND_SEVERITIES[digest.kind],
-        title=_safe(f"{said}{within}", _LONGEST_TITLE),
+        title=_safe(f"{said} in {took(digest.seconds)}", _LONGEST_TITLE),
         body=_safe(f"{shown}; `{see}` shows them", _LONGEST_BODY),
     )
 
@@ -201,7 +200,7 @@ class Raiser:
         """
         if self._again:
             for each in self._place.digests:
-                self._raise(queue, digest_alert(each, self._window))
+                self._raise(queue, digest_alert(each))
             self._again = False
         # Worked on as a copy: what is not written down has not happened.
         place = msgspec.convert(msgspec.to_builtins(self._place), _Place)
@@ -220,7 +219,7 @@ class Raiser:
             write_atomically(self._path, msgspec.json.encode(place))
             self._place, self._again = place, True
             for each in due:
-                self._raise(queue, digest_alert(each, self._window))
+                self._raise(queue, digest_alert(each))
             self._again = False
         return raised + len(due)
 

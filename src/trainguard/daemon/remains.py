@@ -28,6 +28,12 @@ from trainguard.daemon.processes import (
 )
 from trainguard.findings import Evidence, Finding, Fix, Severity
 
+# For `trainguard explain` and docs/daemon.md.
+CODE, NAME = "SYS014", "unreaped-children"
+ABOUT = (
+    "A run left processes behind when it ended, or some of it would not die. What can be ended is killed and reaped "
+    "before the next file, so that it holds neither memory nor a GPU."
+)
 _SWEEP_SECONDS = 10.0
 _MOST_NAMED = 5
 _SAID = ("exit_code", "signal", "seconds", "peak_rss_bytes", "asked", "reason", "pids")
@@ -115,10 +121,11 @@ def _finding(found: Sequence[Leftover], message: str, *, severity: Severity = "w
     return Finding(
         severity=severity,
         message=message,
-        code="SYS014",
-        name="unreaped-children",
+        code=CODE,
+        name=NAME,
         fix=Fix("end children before the script does: `with` around pools and Popen, `shutdown()` of data workers"),
         evidence=Evidence({"count": len(found), "pids": [each.pid for each in found]}),
+        docs="docs/daemon.md#sys014",
     )
 
 

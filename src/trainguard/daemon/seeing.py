@@ -63,6 +63,7 @@ class Seeing:
     def close(self, queue: Queue, seconds: float = 10.0) -> None:
         """Tells what is left: the last figures, and the alerts that are on their way for so long."""
         self._due = dict.fromkeys(self._due, -float("inf"))
+        self._do("alerts", _ALERTS_SECONDS, lambda: self._courier.tick(queue, last=True))
         self.tick(queue)
         self._courier.close(seconds)
         if self._end is not None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from trainguard.daemon.progress import last_step
 from trainguard.daemon.settings import Settings
 from trainguard.daemon.witness import Witness
 from trainguard.queue.custody import Custody
-from trainguard.queue.engine import QueueCorruptError
+from trainguard.queue.engine import QueueBusyError, QueueCorruptError
 from trainguard.queue.rebuild import recover_queue
 from trainguard.queue.records import Lease
 from trainguard.queue.store import Queue, open_queue
@@ -40,8 +40,11 @@ LOG = "daemon.log"
 # A daemon that dies again and again while the same file trains, and no checkpoint comes: the file (or the machine) does
 # it, and the others wait. Long before that the run would have been ended for memory by itself.
 _MOST_DEATHS = 10
-# A server that does not answer for longer than a part of the lease may have given the file to another daemon.
-_BUSY_SHARE = 0.3
+# How long one call of the loop waits for a database that others keep locked, or a server that does not answer: what it
+# wanted is done at a later turn. The watchdog, signals and the deadlines of the run must not wait for a backup.
+_BUSY_SECONDS = 2.0
+# How long a daemon that starts waits for it in all.
+_START_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,35 @@ def begin(settings: Settings, *, lease_seconds: float) -> Begun:
 
     Only under the lock. Raises UsageError where the queue cannot be opened at all.
     """
-    queue, words = _open(settings, lease_seconds)
+    try:
+        return _begun(settings, *_open(settings, lease_seconds))
+    except QueueCorruptError as error:
+        # At its opening, or where only a page is damaged that nobody asked for then.
+        logger.error("%s; it is rebuilt from the folders", error.why)
+        return _begun(settings, *_rebuilt(settings, lease_seconds))
+
+
+def begin_patiently(
+    settings: Settings, *, lease_seconds: float, ended: Callable[[], bool], alive: Callable[[], object]
+) -> Begun | None:
+    """As `begin`, again while others keep the database locked; None where `ended` says so. `alive` is called often.
+
+    Raises QueueBusyError after two minutes, and what `begin` raises.
+    """
+    until = time.monotonic() + _START_SECONDS
+    while True:
+        alive()
+        if ended():
+            return None
+        try:
+            return begin(settings, lease_seconds=lease_seconds)
+        except QueueBusyError as error:
+            if time.monotonic() > until:
+                raise
+            logger.warning("%s; tried again", error)
+
+
+def _begun(settings: Settings, queue: Queue, words: str | None) -> Begun:
     try:
         custody = Custody(settings.home)
         leftovers = end_leftovers_of(settings, queue)
@@ -93,29 +124,29 @@ def begin(settings: Settings, *, lease_seconds: float) -> Begun:
 
 
 def _open(settings: Settings, lease_seconds: float) -> tuple[Queue, str | None]:
-    run = settings.run.queue
-    try:
-        queue = open_queue(
-            settings.home,
-            lineage=settings.lineage,
-            owner=settings.owner,
-            database_url=settings.database_url,
-            max_wait_hours=run.max_wait_hours,
-            lease_seconds=lease_seconds,
-            **({} if settings.database_url is None else {"busy_seconds": lease_seconds * _BUSY_SHARE}),
-        )
-    except QueueCorruptError as error:
-        logger.error("%s; it is rebuilt from the folders", error)
-        queue, rebuilt = recover_queue(
-            settings.home,
-            lineage=settings.lineage,
-            owner=settings.owner,
-            max_wait_hours=run.max_wait_hours,
-            lease_seconds=lease_seconds,
-        )
-        logger.warning("%s", rebuilt.finding.message)
-        return queue, rebuilt.finding.message
+    queue = open_queue(
+        settings.home,
+        lineage=settings.lineage,
+        owner=settings.owner,
+        database_url=settings.database_url,
+        max_wait_hours=settings.run.queue.max_wait_hours,
+        lease_seconds=lease_seconds,
+        busy_seconds=_BUSY_SECONDS,
+    )
     return queue, None
+
+
+def _rebuilt(settings: Settings, lease_seconds: float) -> tuple[Queue, str | None]:
+    queue, rebuilt = recover_queue(
+        settings.home,
+        lineage=settings.lineage,
+        owner=settings.owner,
+        max_wait_hours=settings.run.queue.max_wait_hours,
+        lease_seconds=lease_seconds,
+        busy_seconds=_BUSY_SECONDS,
+    )
+    logger.warning("%s", rebuilt.finding.message)
+    return queue, rebuilt.finding.message
 
 
 def end_leftovers_of(settings: Settings, queue: Queue) -> Background[Any]:

@@ -28,6 +28,7 @@ class Digest(Struct, frozen=True, kw_only=True):
     kind: str
     first: int
     counts: dict[str, int]
+    seconds: float  # over which they came
 
 
 class Kind(Struct, kw_only=True):
@@ -70,7 +71,7 @@ class Thinning(Struct, kw_only=True):
             if more is None or (abs(time - more.since) < window_seconds and not every):
                 continue
             known.more = None
-            at = more.since + (min(max(time - more.since, 0.0), window_seconds) if every else window_seconds)
-            known.told |= dict.fromkeys(more.counts, at)
-            digests.append(Digest(kind=kind, first=more.first, counts=more.counts))
+            seconds = min(max(time - more.since, 0.0), window_seconds) if every else window_seconds
+            known.told |= dict.fromkeys(more.counts, more.since + seconds)
+            digests.append(Digest(kind=kind, first=more.first, counts=more.counts, seconds=seconds))
         return digests

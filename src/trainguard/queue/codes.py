@@ -20,6 +20,27 @@ QUEUE_CODES: Mapping[str, tuple[str, Severity]] = {
     "QUEUE010": ("quarantined", "error"),
     "QUEUE011": ("still-being-written", "warn"),
 }
+# What each means, for `trainguard explain` and docs/daemon.md.
+QUEUE_ABOUT: Mapping[str, str] = {
+    "QUEUE001": "A file was deleted: out of the inbox before it was accepted, or out of custody. It is noted, and "
+    "the next file goes on.",
+    "QUEUE002": "A file was changed or moved while it was worked on. What trainguard holds is what was accepted; "
+    "where that is not so any more, the file is not trained.",
+    "QUEUE003": "The same content, or the same name, has come before. The same content is held (`trainguard queue "
+    "release` trains it), the same name with other content is another file.",
+    "QUEUE004": "A link that leads in a circle, or out of the inbox. It is never followed: put the file itself into "
+    "the inbox.",
+    "QUEUE005": "A name with blanks, quotes, newlines or bytes that are no UTF-8. It works; in custody it has a "
+    "plain one.",
+    "QUEUE006": "No training file by its name. It is left alone, and said once.",
+    "QUEUE007": "There was nothing to try again.",
+    "QUEUE008": "The queue's database was damaged or gone. It is kept beside, and built anew from the folders.",
+    "QUEUE009": "A file of lower priority has waited for so long that it goes before one of a higher priority.",
+    "QUEUE010": "Attempts at a file failed as often as the limits allow. It is put aside with its whole history; "
+    "`trainguard queue retry` tries it once more.",
+    "QUEUE011": "A file has been open for writing, or growing, for a long time, and is not accepted as long as it "
+    "is.",
+}
 # What the machine does to the inbox and the custody; the names are those of the SYS rules.
 _MACHINE_CODES: Mapping[str, tuple[str, Severity]] = {
     "SYS001": ("disk-low", "error"),

@@ -17,6 +17,9 @@ from msgspec import Struct
 from trainguard.recovery.records import Kind, Phase
 
 Where = Literal["exception", "line", "kernel"]
+# Exceptions whose message is a value of the data: what that says is no message (CPython 3.11, Objects/dictobject.c,
+# longobject.c, floatobject.c).
+_QUOTES = re.compile(r"KeyError: |ValueError: (?:invalid literal for int\(\)|could not convert string to float)")
 _MOST_CHARACTERS = 4_000  # of a text that is searched: what decides stands at the beginning of a message
 
 
@@ -101,6 +104,8 @@ def of_kernel(lines: Sequence[str]) -> Message | None:
 
 def _first(where: Where, text: str) -> Message | None:
     """The message of the highest rank that `text` holds; of equal ones the first."""
+    if _QUOTES.match(text):
+        return None
     text = text[:_MOST_CHARACTERS]
     found = [each for each in messages() if each.where == where and each.pattern.search(text)]
     return max(found, key=lambda each: each.rank, default=None)

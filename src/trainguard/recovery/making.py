@@ -74,6 +74,7 @@ def make(
         known["step_before"] = max(0, evidence.step - evidence.own_steps)
     if kind in ("not-finite", "divergence"):
         since = known.get("since_step")
+        known["planned_steps"] = evidence.planned_steps
         known["onset"] = since if isinstance(since, int) and kind == "divergence" else step
     place = _place(kind, known, raised)
     known["place"] = place

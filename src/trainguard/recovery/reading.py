@@ -38,8 +38,9 @@ _MOST_PANEL = 2_000  # lines of a panel: a recursion shows some hundred frames
 # Lib/threading.py, ExceptHookArgs; Python/errors.c, _PyErr_WriteUnraisableMsg).
 _IGNORED = re.compile(r"^\s*Exception ignored (?:in|on)\b")
 _OF_A_THREAD = re.compile(r"^\s*Exception in thread ")
-# What the compiler finds comes without the first line, and a tail may begin below it (CPython 3.11, Python/pythonrun.c).
+# What the compiler finds has no first line (CPython 3.11, Python/pythonrun.c), and a tail may begin below it.
 _OF_THE_COMPILER = frozenset({"SyntaxError", "IndentationError", "TabError"})
+_OF_COMPILER_LINES = 12  # its place, the code and the carets beneath
 _CUT = 3  # lines at the beginning of what is kept in which a traceback may go on that began before
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?::(?:\s.*)?)?$")
 _CAUSE = "The above exception was the direct cause of the following exception:"
@@ -210,7 +211,8 @@ def _headless(lines: Sequence[str], begin: int) -> _Block | None:
     """A traceback without its first line: the tail begins within it, or the compiler has raised it."""
     frames: list[Frame] = []
     at = begin
-    while at < len(lines) and lines[at].startswith(" "):
+    most = len(lines) if begin < _CUT else min(len(lines), begin + _OF_COMPILER_LINES)
+    while at < most and lines[at].startswith(" "):
         found = _FRAME.match(lines[at])
         if found is not None and len(found[2]) < 10:
             frames.append(Frame(found[1], int(found[2])))

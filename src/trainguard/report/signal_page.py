@@ -53,12 +53,13 @@ def signal_page(
         lines.append(f"| [{code}](#{code.lower()}) | {name} | {severity} | {_cell(summary)} |")
     lines.append("")
     for code, (name, severity) in codes.items():
-        signal = by_code.get(code)
-        lines += [f"## {code}", ""]
-        if signal is None:
-            lines += [f"**{name}** · {severity} · not seen in metrics", "", _OTHERS.get(code, ""), ""]
-            continue
-        lines += _section(signal, (pictures or {}).get(code))
+        lines += [f"## {code}", "", *_section(code, name, severity, by_code.get(code), (pictures or {}).get(code))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def code_page(code: str, name: str, severity: Severity, signal: type[Signal[Any]] | None) -> str:
+    """What the page says of one code, by itself: for `trainguard explain`. `signal` is the one that says it."""
+    lines = [f"# {code} {name}", "", *_section(code, name, severity, signal, None)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -70,7 +71,11 @@ def signal_summary(signal: type[Signal[Any]]) -> str:
     return re.split(r"(?<=[.!?]) (?=[A-Z])", paragraph, maxsplit=1)[0]
 
 
-def _section(signal: type[Signal[Any]], picture: str | None) -> list[str]:
+def _section(
+    code: str, name: str, severity: Severity, signal: type[Signal[Any]] | None, picture: str | None
+) -> list[str]:
+    if signal is None:
+        return [f"**{name}** · {severity} · not seen in metrics", "", _OTHERS.get(code, ""), ""]
     methods = "all methods" if len(signal.methods) >= _ALL_METHODS else ", ".join(sorted(signal.methods))
     preamble, sections = _parts(signal)
     lines = [f"**{signal.name}** · {signal.severity} · {methods}", ""]

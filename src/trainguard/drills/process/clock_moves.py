@@ -20,7 +20,7 @@ _SKEW_SECONDS = 7_200
 _DAY_SECONDS = 86_400
 _MOVES = (30 * _DAY_SECONDS, -400 * _DAY_SECONDS)
 _FILES = {"a.jsonl": 40, "b.jsonl": 8}
-_STEP_SECONDS = 0.1
+_STEP_SECONDS = 0.3
 
 
 class ClockMoves(Drill):

@@ -30,7 +30,7 @@ from trainguard.drills.process._daemon import (
 from trainguard.findings import Finding
 
 _FILES = {"a.jsonl": 24, "b.jsonl": 24}
-_STEP_SECONDS = 0.1
+_STEP_SECONDS = 0.3
 # Global steps: in the first file of six steps, and in the second.
 _KILLS = (4, 10)
 _GONE_SECONDS = 15.0

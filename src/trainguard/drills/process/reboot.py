@@ -32,7 +32,7 @@ from trainguard.drills.process._daemon import (
 from trainguard.findings import Finding
 
 _FILES = {"a.jsonl": 32}
-_STEP_SECONDS = 0.1
+_STEP_SECONDS = 0.3
 _BEFORE = 5
 # The first process of a machine: whatever a file says of its number, it lives.
 _OTHER = 1

@@ -39,7 +39,8 @@ class Diverged(Policy):
 
     def decide(self, case: Case) -> Decision:
         failure, limits = case.failure, case.limits
-        done = sum(1 for each in case.attempts[:-1] if each.act == "rollback")
+        # Of a long history only the last attempts are kept, of what was left out everything.
+        done = max(sum(1 for each in case.attempts[:-1] if each.act == "rollback"), len(case.history.skipped))
         onset = failure.data.get("onset", failure.step)
         before = self._step_before(case)
         # An onset before the file's own first step cannot be: then it is not known either.
@@ -79,7 +80,10 @@ class Diverged(Policy):
             every = case.limits.save_steps
             base = max(base, (onset - 1) // every * every) if every else onset - 1
         first = max(base + 1, onset - length, before + 1)
-        return first - before, onset + _AFTER - before
+        last, planned = onset + _AFTER - before, case.failure.data.get("planned_steps")
+        if isinstance(planned, int) and not isinstance(planned, bool):
+            last = min(last, planned)  # not beyond the file
+        return first - before, max(last, onset - before)
 
     def _step_before(self, case: Case) -> int:
         known = case.limits.step_before
