@@ -24,8 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trainguard.queue.engine import DATABASE
-from trainguard.queue.records import ENDED, LEASED, TRANSITIONS
+from trainguard.queue.records import DATABASE, ENDED, LEASED, TRANSITIONS
 from trainguard.queue.store import Incoming, Queue, open_queue
 
 # What the process that is killed says after each operation whose end it saw: one line, so that what was promised is

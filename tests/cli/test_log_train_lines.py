@@ -1,4 +1,4 @@
-"""`trainguard log` shows the JSON Lines that the trainer leaves in an attempt's output in the words of its text form."""
+"""`trainguard log` shows the JSON Lines that the trainer leaves in an attempt's output in words."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from trainguard.train.lineage import Start
 from trainguard.train.plan import Plan
 
 _PLAN = Plan(
-    **{"model": "base", "method": "lora", "precision": "bf16", "examples": 40, "tokens": 1297, "tokens_exact": True},
-    **{"cut": 2, "max_length": 64, "packing": False, "processes": 1, "batch_size": 4, "gradient_accumulation": 2},
-    **{"epochs": 1.0, "steps_per_epoch": 5, "steps": 5, "approximate": False, "learning_rate": 0.001},
-    **{"scheduler": "linear", "warmup_steps": 0, "eval_every": None, "eval_strategy": "no", "save_every": 2},
-    **{"save_strategy": "steps", "saves": 2, "keep": 3, "checkpoint_bytes": 493440, "output_dir": "out"},
-    **{"step_before": 3, "notes": ()},
+    model="base", method="lora", precision="bf16", examples=40, tokens=1297, tokens_exact=True,
+    cut=2, max_length=64, packing=False, processes=1, batch_size=4, gradient_accumulation=2,
+    epochs=1.0, steps_per_epoch=5, steps=5, approximate=False, learning_rate=0.001,
+    scheduler="linear", warmup_steps=0, eval_every=None, eval_strategy="no", save_every=2,
+    save_strategy="steps", saves=2, keep=3, checkpoint_bytes=493440, output_dir="out",
+    step_before=3, notes=(),
 )  # fmt: skip
 _START = Start(
     kind="resume", checkpoint=Path("out/checkpoint-5"), step=5, step_before=3, planned_steps=5, file_number=2,
@@ -67,8 +67,11 @@ def test_the_same_words_as_the_text_form(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_checks(capsys: pytest.CaptureFixture[str]) -> None:
-    found = [Finding(severity="error", code="DATA002", name="empty", message="no rows"), Finding(severity="warn", message="odd")]
-    JsonSpeaker().checks([Report(subject="a"), Report(subject="b", findings=found)], forced=["SYS006"], stops=1)
+    found = [
+        Finding(severity="error", code="DATA002", name="empty", message="no rows"),
+        Finding(severity="warn", message="odd"),
+    ]
+    JsonSpeaker().checks([Report(subject="a"), Report(subject="b", findings=tuple(found))], forced=["SYS006"], stops=1)
     assert TrainLines().words(capsys.readouterr().out.splitlines()) == [
         "checked 2 things, 2 findings",
         "error DATA002: no rows",

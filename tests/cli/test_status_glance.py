@@ -99,7 +99,7 @@ def test_nothing_is_written_and_a_writer_is_not_waited_for(folder: Path) -> None
         writer.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
         code, text = call("status")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
     finally:
         writer.close()
     assert code == 0
@@ -146,7 +146,7 @@ def test_a_journal_that_a_crash_left_is_rolled_back(folder: Path) -> None:
     script = (
         f"import os, sqlite3; c = sqlite3.connect({str(path)!r}, isolation_level=None); "
         "c.execute('PRAGMA cache_size=1'); c.execute('PRAGMA cache_spill=1'); c.execute('BEGIN IMMEDIATE'); "
-        "c.execute(\"UPDATE trainguard_events SET data = zeroblob(20000)\"); os._exit(9)"
+        'c.execute("UPDATE trainguard_events SET data = zeroblob(20000)"); os._exit(9)'
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
     assert os.path.getsize(f"{path}-journal") > 0

@@ -155,7 +155,7 @@ def test_what_outlives_its_command_is_ended_and_named(folder: Path) -> None:
 
 
 def test_what_cleans_up_behind_its_command_is_left_to_do_so(folder: Path) -> None:
-    end = ended(shell(folder, "(setsid bash -c 'sleep 0.4; echo cleaned') & exit 0"))
+    end = ended(shell(folder, "(setsid bash -c 'sleep 0.1; echo cleaned') & exit 0"))
     assert end.killed == ()
     assert output(folder) == b"cleaned\n"
 

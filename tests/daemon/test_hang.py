@@ -271,7 +271,7 @@ def test_stacks_of_a_process_that_holds_the_interpreters_lock(tmp_path: Path) ->
         while b"ready" not in (tmp_path / "1" / "output.log").read_bytes() and time.monotonic() < end:
             time.sleep(0.02)
         assert child.pid is not None
-        assert ask_for_stacks(child.pid, stacks=stacks)
+        assert ask_for_stacks(child.pid, stacks=stacks, deadline_seconds=60.0)
         assert "caught_in_a_pattern" in stacks.read_text()
     finally:
         child.kill()

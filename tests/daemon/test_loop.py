@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,3 +211,120 @@ def _lives(pid: int) -> bool:
     except OSError:
         return False
     return state not in "ZX"
+
+
+@pytest.mark.parametrize("how", ["deleted", "overwritten"])
+def test_a_database_that_is_lost_while_a_file_trains_is_rebuilt(place: Place, how: str) -> None:
+    place.put("a.jsonl", 40)
+    place.put("b.jsonl", 4)
+    place.fault(step_seconds=0.3)
+    daemon = place.daemon("--forever")
+    place.until_step(4)
+    database = place.home / "queue.sqlite"
+    if how == "deleted":
+        database.unlink()
+    else:
+        with database.open("r+b") as file:
+            file.write(b"garbage!" * 2_000)
+    place.until(lambda: "all begins anew" in place.log())
+    place.fault(step_seconds=0.01)
+    place.until(lambda: place.log().count("serving ") == 2)
+    place.until(lambda: set(place.states().values()) == {"done"})
+    assert once_each(place.trained(), place.rows, ["a.jsonl", "b.jsonl"])
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(PATIENCE) == 0
+
+
+def test_a_signal_is_heard_while_the_database_is_locked(place: Place) -> None:
+    """By a backup, say: the run saves at once, and the daemon ends though it can tell nobody."""
+    place.put("a.jsonl", 400)
+    place.configure(guard={"stop_deadline_seconds": 5, "retry_delay_seconds": 0.05})
+    place.fault(step_seconds=0.2)
+    daemon = place.daemon("--forever")
+    place.until_step(3)
+    with contextlib.closing(sqlite3.connect(place.home / "queue.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        time.sleep(1.0)
+        daemon.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert daemon.wait(60) == 0
+        assert time.monotonic() - began < 5 + 10 + 15
+        other.execute("ROLLBACK")
+    newest = max(int(path.name.partition("-")[2]) for path in place.out.glob("checkpoint-*"))
+    place.fault(step_seconds=0.001)
+    assert place.serve() == 0, place.log()
+    begun = json.loads((place.home / "attempts/1/2/output.log").read_text().splitlines()[0])
+    assert begun["start"]["step"] == newest
+    assert once_each(place.trained(), place.rows, ["a.jsonl"])
+
+
+def test_a_file_whose_steps_are_all_made_but_that_is_held_is_trained_once(place: Place) -> None:
+    """A hold that is heard during the last step: the manifest says complete, the queue says held."""
+    place.put("a.jsonl", 4)
+    place.put("b.jsonl", 8)
+    assert place.serve() == 0, place.log()
+    with contextlib.closing(sqlite3.connect(place.home / "queue.sqlite")) as queue:
+        queue.execute("UPDATE files SET state = 'held', held_from = 'waiting' WHERE id = 2")
+        queue.commit()
+    place.put("c.jsonl", 4)
+    assert place.serve() == 0, place.log()
+    assert once_each(place.trained(), place.rows, ["a.jsonl", "c.jsonl"]), "what is held is in no weights"
+    place.ask(lambda queue: queue.release(2))
+    assert place.serve() == 0, place.log()
+    assert place.states() == dict.fromkeys(place.rows, "done")
+    assert once_each(place.trained(), place.rows, ["a.jsonl", "b.jsonl", "c.jsonl"])
+
+
+def test_a_file_that_others_were_trained_upon_is_not_trained_again(place: Place) -> None:
+    """After a rebuild of the queue, say: the checkpoints know more than it does."""
+    place.put("a.jsonl", 4)
+    place.put("b.jsonl", 4)
+    assert place.serve() == 0, place.log()
+    with contextlib.closing(sqlite3.connect(place.home / "queue.sqlite")) as queue:
+        queue.execute("UPDATE files SET state = 'waiting' WHERE id = 1")
+        queue.commit()
+    assert place.serve() == 0, place.log()
+    assert place.states() == {"a.jsonl": "done", "b.jsonl": "done"}
+    assert len(place.events("attempt-start")) == 2
+    assert once_each(place.trained(), place.rows, ["a.jsonl", "b.jsonl"])
+
+
+def test_a_rollback_does_not_reach_into_what_was_trained_meanwhile(place: Place) -> None:
+    """A fault of b, then a hold; c is trained to steps beyond the fault's; then b goes on."""
+    place.put("a.jsonl", 4)
+    place.put("b.jsonl", 12)
+    place.fault({"what": "nan", "file": "/b.jsonl", "step": 4})
+    place.configure(guard={"retry_delay_seconds": 3600})
+    daemon = place.daemon("--forever")
+    place.until(lambda: place.events("attempt-end") and place.states().get("b.jsonl") == "waiting")
+    place.until(lambda: place.ask(lambda queue: queue.get(2)).memory.get("before_step"))
+    place.ask(lambda queue: queue.hold(2, "a person looks at it"))
+    place.put("c.jsonl", 20)
+    place.until(lambda: place.states().get("c.jsonl") == "done")
+    place.ask(lambda queue: queue.release(2))
+    place.configure(guard={"retry_delay_seconds": 0.05})
+    place.until(lambda: place.states()["b.jsonl"] == "done")
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(PATIENCE) == 0
+    names = {name for name, _ in place.trained()}
+    assert names == {"a.jsonl", "b.jsonl", "c.jsonl"}
+    assert [row for name, row in place.trained() if name == "c.jsonl"] == list(range(20))
+
+
+def test_a_custody_that_does_not_answer_fails_no_file(place: Place) -> None:
+    for name in ("a.jsonl", "b.jsonl", "c.jsonl"):
+        place.put(name, 30)
+    place.fault(step_seconds=0.1)
+    daemon = place.daemon("--forever")
+    place.until_step(2)
+    place.until(lambda: list(place.states().values()).count("waiting") == 2)
+    (place.home / "files").rename(place.folder / "files-away")
+    place.fault(step_seconds=0.01)
+    place.until(lambda: place.ask(lambda queue: queue.paused))
+    assert place.ask(lambda queue: queue.paused).startswith("mount: ")
+    assert "failed" not in place.states().values()
+    (place.folder / "files-away").rename(place.home / "files")
+    place.until(lambda: place.states() == dict.fromkeys(place.rows, "done"))
+    assert once_each(place.trained(), place.rows, list(place.rows))
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(PATIENCE) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,17 @@ from trainguard.daemon.aside import Aside, Said
 from trainguard.daemon.background import Background
 from trainguard.daemon.checks import read_verdict
 from trainguard.daemon.clock import Every, Moment, moment_of
-from trainguard.daemon.commanding import before_step, command_line, file_id
+from trainguard.daemon.commanding import before_step, command_line, file_id, own_onset
 from trainguard.daemon.failing import Parts
-from trainguard.daemon.lineage import Tip
+from trainguard.daemon.keeping import Work
+from trainguard.daemon.lineage import MovedOnError, Tip
 from trainguard.daemon.progress import Progress, last_step
+from trainguard.daemon.readying import make_ready
 from trainguard.daemon.settings import Settings, plain_name, read_daemon_settings
 from trainguard.daemon.waiting import Waits, waits_for
 from trainguard.errors import UsageError
+from trainguard.queue.custody import AwayError, Custody
+from trainguard.queue.engine import QueueBusyError, QueueCorruptError
 from trainguard.queue.records import QueuedFile
 from trainguard.queue.store import Queue, open_queue
 from trainguard.recovery.records import Decision, Failure, History
@@ -103,7 +108,7 @@ def test_every_is_due_at_once_and_then_after_its_time() -> None:
 def test_an_aside_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
     aside = Aside([sys.executable, "-c", f"{code} print('begun', flush=True); time.sleep(60)"], deadline_seconds=1.0)
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + 60.0
     while (said := aside.poll()) is None:
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -113,7 +118,7 @@ def test_an_aside_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
 
 def test_an_aside_that_cannot_be_started_says_so() -> None:
     said = Aside(["/nowhere/python"], deadline_seconds=5.0)
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + 60.0
     while (found := said.poll()) is None and time.monotonic() < end:
         time.sleep(0.02)
     assert found is not None
@@ -133,6 +138,11 @@ def test_a_background_job_gives_its_error_to_who_asks() -> None:
 # The check of a file.
 
 
+def _unreadable(message: str) -> Said:
+    found = {"severity": "error", "code": "DATA020", "message": message}
+    return Said(exit_code=1, output=json.dumps({"reports": [{"findings": [found]}]}).encode(), error="")
+
+
 @pytest.mark.parametrize(
     ("said", "fit"),
     [
@@ -150,6 +160,9 @@ def test_a_background_job_gives_its_error_to_who_asks() -> None:
         (Said(exit_code=None, output=b"", error="", timed_out=True), None),
         (Said(exit_code=0, output=b"[" * 100_000, error=""), None),
         (Said(exit_code=0, output=b'{"reports": 3}', error=""), None),
+        # What a disk or a server says for itself is none either; a file that is no gzip file is.
+        (_unreadable("a.jsonl cannot be read: Input/output error; name a file"), None),
+        (_unreadable("a.jsonl cannot be read: Not a gzipped file; name a file"), False),
     ],
 )
 def test_only_an_error_of_the_data_makes_a_file_unfit(said: Said, fit: bool | None) -> None:
@@ -188,6 +201,16 @@ def test_a_rollback_is_remembered_with_its_window(queue: Queue) -> None:
     file = acting.act(queue, again, second, FAILURE, Decision(act="quarantine", why="enough", policy="p"))
     assert file.state == "quarantined"
     assert len(acting.history_of(file).attempts) == 2
+    queue.close()
+
+
+def test_a_row_says_where_its_file_stopped(queue: Queue) -> None:
+    lease = queue.take()
+    assert lease is not None
+    ended = acting.Ended(number=1, started=0.0, last_step=7, step_before=4, planned_steps=9, changes={})
+    file = acting.act(queue, lease, ended, FAILURE, Decision(act="quarantine", why="enough", policy="p", advice="mend"))
+    assert (file.step, file.step_before, file.planned_steps) == (7, 4, 9)
+    assert file.cause == "RUN012 enough; mend"
     queue.close()
 
 
@@ -252,6 +275,55 @@ def test_the_half_of_another_file_is_not_gone_on_with() -> None:
     assert before_step(_file(memory={acting.BEFORE: 13}), half) == 11
 
 
+def test_a_rollback_stays_within_the_file_it_was_decided_for(tmp_path: Path) -> None:
+    """Meanwhile the file may have been held, and others trained to steps beyond its fault's."""
+    file = _file(memory={acting.BEFORE: 13})
+    own = Tip(step=14, file_id=file_id(file), step_before=10, planned_steps=8)
+    assert own_onset(file, own) == 13
+    assert own_onset(_file(memory={acting.BEFORE: 9}), own) == 11
+    for other in (
+        Tip(step=18, file_id="2-x", step_before=10, planned_steps=8),
+        Tip(step=18),
+        Tip(),
+    ):
+        assert own_onset(file, other) is None
+        assert before_step(file, other) is None
+    assert own_onset(_file(memory={acting.BEFORE: "x"}), own) is None
+
+
+def test_what_is_made_but_did_not_end_well_is_open() -> None:
+    made = Tip(step=18, file_id="2-x", step_before=10, planned_steps=8)
+    assert not made.unfinished
+    assert replace(made, open=True).unfinished
+    assert before_step(_file(), replace(made, open=True)) == 11
+
+
+def test_a_lineage_that_moved_on_is_seen_before_anything_is_set_aside(tmp_path: Path) -> None:
+    settings = _settings(tmp_path)
+    queue, custody = open_queue(settings.home, lineage="l", owner="me"), Custody(settings.home)
+    content = tmp_path / "a.jsonl"
+    content.write_text("a row\n")
+    kept = custody.take_in(content)
+    queue.accept("a.jsonl", kept.sha256, kept.size, kept.origin)
+    checked = queue.take(("accepted",), "checking")
+    assert checked is not None
+    queue.move_to(checked, "waiting", cause=None)
+    lease = queue.take()
+    assert lease is not None
+    work = Work(queue=queue, custody=custody, settings=settings, command=["x"], lease_seconds=30.0)
+    said: list[Any] = []
+    assert make_ready(work, lease, Tip(), given_up=lambda: False, tell=said.append) is None
+    with pytest.raises(MovedOnError):
+        make_ready(work, lease, Tip(step=4, file_id="1-x"), given_up=lambda: False, tell=said.append)
+    kept.path.chmod(0o600)
+    kept.path.write_text("another\n")
+    assert "was changed in custody" in str(make_ready(work, lease, Tip(), given_up=lambda: False, tell=said.append))
+    (settings.home / "files").rename(tmp_path / "away")
+    with pytest.raises(AwayError):
+        make_ready(work, lease, Tip(), given_up=lambda: False, tell=said.append)
+    queue.close()
+
+
 # How far it is.
 
 
@@ -285,7 +357,7 @@ def test_a_pause_for_the_disk_ends_when_there_is_room(tmp_path: Path) -> None:
         assert waits.ended(paused) is None
         time.sleep(0.05)
     waits.needed_bytes = 1
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + 60.0
     while (why := waits.ended(paused)) is None:
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -316,6 +388,18 @@ def test_a_configuration_that_cannot_be_used_is_said_in_one_line(tmp_path: Path)
     (tmp_path / "config.json").write_text('{"base_model": "base", "output_dir": "out", "batch_size": 0, "epochs": -1}')
     with pytest.raises(UsageError, match=r"batch_size: got 0, expected .*1 more: `trainguard config show"):
         read_daemon_settings(tmp_path / "config.json", environment={})
+
+
+def test_a_queue_that_is_lost_is_known_as_lost_and_told_in_the_log_alone(tmp_path: Path) -> None:
+    queue = open_queue(tmp_path / "home", lineage="l", owner="me")
+    parts = Parts(tmp_path / "log")
+    parts.queue = queue
+    parts.failed("work", QueueBusyError("locked"))
+    assert parts.lost is None
+    parts.failed("work", QueueCorruptError(tmp_path / "home", "it is gone"))
+    assert parts.lost is not None
+    assert not queue.events(kinds=["error"])
+    queue.close()
 
 
 def test_names_stay_apart() -> None:

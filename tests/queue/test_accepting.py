@@ -363,7 +363,7 @@ def fill(folder: str) -> None:
 
 
 def test_a_mount_that_hangs_while_a_file_is_copied_loses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.inbox = Inbox(desk.box, 0.0, deadline_seconds=0.2, network=True)
+    desk.inbox = Inbox(desk.box, 0.0, deadline_seconds=3.0, network=True)
     desk.put("a.jsonl")
     answers = threading.Event()
     fetch = intake.fetch

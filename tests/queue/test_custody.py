@@ -12,7 +12,7 @@ import pytest
 
 from trainguard.queue import intake
 from trainguard.queue.codes import QUEUE_CODES, duplicate_cause, queue_finding
-from trainguard.queue.custody import Custody
+from trainguard.queue.custody import AwayError, Custody
 from trainguard.queue.names import is_training_name, safe_name, shown, text_of
 from trainguard.queue.reasons import reason_text
 from trainguard.queue.records import Event, QueuedFile, State
@@ -273,3 +273,20 @@ def test_every_code_has_a_finding_and_a_row_is_written_as_it_is(desk: Desk) -> N
     assert list(read_sidecars(desk.home)) == []
     assert list(read_sidecars(desk.home / "nowhere")) == []
     assert Custody(desk.home).find(file) is not None
+
+
+def test_a_custody_that_does_not_answer_is_no_fault_of_a_file(desk: Desk) -> None:
+    file = accept(desk, "a.jsonl", b"one")
+    assert desk.custody.verify(file) is None
+    (desk.home / "files").rename(desk.home / "away")
+    with pytest.raises(AwayError) as caught:
+        desk.custody.verify(file)
+    assert not caught.value.alone
+    (desk.home / "files").mkdir()
+    with pytest.raises(AwayError, match="another folder"):
+        desk.custody.verify(file)
+    (desk.home / "files").rmdir()
+    (desk.home / "away").rename(desk.home / "files")
+    assert desk.custody.verify(file) is None
+    shutil.rmtree(desk.home / "files" / file.sha256)
+    assert "somebody removed it" in str(desk.custody.verify(file))

@@ -240,7 +240,7 @@ def test_a_network_mount_that_hangs_is_given_up_and_taken_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.jsonl").write_bytes(ROW)
-    inbox = Inbox(tmp_path, 0.0, deadline_seconds=0.2, network=True)
+    inbox = Inbox(tmp_path, 0.0, deadline_seconds=3.0, network=True)
     answers = threading.Event()
     scandir = os.scandir
 

@@ -19,7 +19,8 @@ import pytest
 from tests.queue.backends import Backend, taken, waiting
 
 from trainguard.queue import engine
-from trainguard.queue.engine import DATABASE, QueueBusyError
+from trainguard.queue.engine import QueueBusyError
+from trainguard.queue.records import DATABASE
 
 # Takes a file, says so, and is killed in the middle of its work.
 DAEMON = """

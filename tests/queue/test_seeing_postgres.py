@@ -1,4 +1,4 @@
-"""What people see of a queue on a PostgreSQL server: status, lists, logs, the report, and alerts, which get out once."""
+"""What people see of a queue on a PostgreSQL server: status, lists, logs, the report, alerts, which get out once."""
 
 from __future__ import annotations
 
@@ -99,9 +99,7 @@ def test_alerts_get_out_once_though_two_daemons_tell(folder: Path, url: str) -> 
             queue.cancel(file.id, "DATA002: no rows" if number % 3 else "DATA004: no JSON")
         queue.pause("disk: 1 GB free")
         settings = Alerts(webhook=receiver.url, window_seconds=WINDOW)
-        couriers = [
-            Courier(folder / name, str(folder / "out"), settings, database_url=url) for name in ("one", "two")
-        ]
+        couriers = [Courier(folder / name, str(folder / "out"), settings, database_url=url) for name in ("one", "two")]
         for each in ("one", "two"):
             (folder / each).mkdir()
         later = time.time() + WINDOW + 60

@@ -15,8 +15,9 @@ from tests.queue.backends import Backend, taken, waiting
 from trainguard.errors import UsageError
 from trainguard.facts.machine import mounts
 from trainguard.queue import engine
-from trainguard.queue.engine import DATABASE, QueueCorruptError, QueueDiskError
+from trainguard.queue.engine import QueueCorruptError, QueueDiskError
 from trainguard.queue.rebuild import Rebuilt, recover_queue
+from trainguard.queue.records import DATABASE
 from trainguard.queue.sidecars import write_sidecar
 from trainguard.queue.store import Queue, open_queue
 

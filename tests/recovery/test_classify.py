@@ -27,6 +27,16 @@ def test_a_third_was_set_aside() -> None:
     assert 0.2 < aside / len(ROWS) < 0.45
 
 
+@pytest.mark.parametrize("ended", [{"signal": 11}, {"signal": 9}, {"exit_code": 134}, {"exit_code": 75}])
+@pytest.mark.parametrize("asked_by", [None, "drain", "hang", "cancel"])
+def test_what_happens_after_the_result_is_saved_is_no_failure(ended: dict[str, int], asked_by: str | None) -> None:
+    last_words = ("terminate called without an active exception", "Segmentation fault (core dumped)")
+    known = {**ended, "asked_by": asked_by, "tail": last_words, "planned_steps": 12}
+    assert classify(Evidence(**known, own_steps=12, result_saved=True)) is None
+    assert classify(Evidence(**known, own_steps=12)) is not None
+    assert classify(Evidence(**known, own_steps=11, result_saved=True)) is not None
+
+
 def test_a_failure_names_its_code_and_the_numbers() -> None:
     oom = classify(Evidence(exit_code=1, tail=trace(OOM), **PART))
     assert oom is not None

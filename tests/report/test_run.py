@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trainguard.findings import Finding
 from trainguard.report.run_html import render_run_html
 from trainguard.report.run_json import render_run_json
-from trainguard.report.run_plots import Mark, curve_plot
+from trainguard.report.run_plots import Mark, _tick, curve_plot
 from trainguard.report.run_text import render_run_text, status_line
 from trainguard.report.run_view import MOST_POINTS, Curve, RunView, duration, sparkline
 
@@ -142,3 +142,10 @@ def test_the_page_says_what_was_found_first() -> None:
 
     assert page.index("RUN001 ") < page.index("RUN003 ")
     assert page.index("Findings") < page.index("Curves") < page.index("What the run has declared")
+
+
+def test_no_number_beside_the_axis_is_cut() -> None:
+    values = (0.0, 3, 0.05, 12.25, 0.0001, 0.000105, 9.5e-5, 1.05e-7, 123456.0)
+    assert [_tick(value) for value in values] == [
+        *("0", "3", "0.05", "12.25", "0.0001", "1.05e-4", "9.5e-05", "1.05e-7", "1.23e5"),
+    ]

@@ -1,4 +1,4 @@
-"""The JSON Lines of `trainguard train --format json`, kept in the output of an attempt, in the words of its text form."""
+"""The JSON Lines of `trainguard train --format json`, of an attempt, in the words of its text form."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from trainguard.queue.store import Queue
 from trainguard.recovery.records import Attempt, Decision, Failure, History
 from trainguard.signals.codes import run_finding
 
-RECOVERY, FAULT, BEFORE, ADOPTED, PAUSE = "recovery", "fault", "before_step", "adopted", "pause"
+RECOVERY, FAULT, BEFORE, ADOPTED, PAUSE, UNREAD = "recovery", "fault", "before_step", "adopted", "pause", "unread"
 # Of a file that is tried for weeks (a network that is away) the oldest attempts are forgotten here; events keep all.
 _MOST_ATTEMPTS = 100
 # What a pause waits for, as the queue's text says it: these end by themselves.
@@ -38,6 +38,7 @@ class Ended:
     last_step: int | None = None
     verified_step: int | None = None
     step_before: int | None = None
+    planned_steps: int | None = None
     changes: Mapping[str, Any]
 
 
@@ -114,7 +115,8 @@ def act(queue: Queue, lease: Lease, ended: Ended, failure: Failure, decision: De
     if decision.act == "pause":
         # Before the file goes back: between the two nothing may take it up again.
         queue.pause(pause_words(failure, decision))
-    fields: dict[str, Any] = {"memory": memory}
+    row = {"step": ended.last_step, "step_before": ended.step_before, "planned_steps": ended.planned_steps}
+    fields: dict[str, Any] = {"memory": memory, **{name: at for name, at in row.items() if at is not None}}
     if state == "waiting" and delay:
         fields["delay_seconds"] = delay
     return queue.move_to(lease, state, cause=cause_words(failure, decision), **fields)
@@ -135,8 +137,10 @@ def _state_of(decision: Decision) -> State:
 def cause_words(failure: Failure, decision: Decision) -> str:
     """Why a file is where it is, for people."""
     words = decision.why if failure.why in decision.why else f"{failure.why}; {decision.why}"
-    code = f"{failure.code} " if failure.code and not words.startswith(failure.code) else ""
-    advice = f" {decision.advice}" if decision.advice else ""
+    # What was asked for is no fault, and its code (RUN012, as that of a kill) no news.
+    told = failure.code if failure.kind != "stopped" else None
+    code = f"{told} " if told and not words.startswith(told) else ""
+    advice = f"; {decision.advice}" if decision.advice else ""
     return f"{code}{words}{advice}"
 
 

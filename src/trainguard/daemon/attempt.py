@@ -15,16 +15,19 @@ from trainguard.daemon import acting
 from trainguard.daemon.aside import Aside
 from trainguard.daemon.background import Background
 from trainguard.daemon.clock import Every
-from trainguard.daemon.commanding import attempt_folder, before_step, command_line, file_id, own_onset
-from trainguard.daemon.fitting import gpu_name, known_fit, remember_fit
+from trainguard.daemon.commanding import attempt_folder, before_step, command_line, file_id
+from trainguard.daemon.fitting import known_fit, remember_fit
 from trainguard.daemon.keeping import Held, Work
-from trainguard.daemon.lineage import Tip, set_aside_from, tip_of
-from trainguard.daemon.progress import Progress
+from trainguard.daemon.lineage import MovedOnError, Tip
+from trainguard.daemon.progress import Progress, doing
+from trainguard.daemon.readying import make_ready
 from trainguard.daemon.remains import remains_finding
 from trainguard.daemon.service import without_notify
 from trainguard.daemon.training import Training
 from trainguard.daemon.verifying import Trained, begin_verifying, read_trained
-from trainguard.fencing import VARIABLE, FencedError, write_fence
+from trainguard.fencing import VARIABLE, FencedError
+from trainguard.findings import Finding
+from trainguard.queue.custody import AwayError
 from trainguard.queue.engine import QueueCorruptError, QueueError
 from trainguard.queue.records import Lease, LostLeaseError
 from trainguard.recovery.classify import classify
@@ -35,8 +38,8 @@ from trainguard.signals.codes import run_finding
 logger = logging.getLogger(__name__)
 
 _ROW_SECONDS = 5.0
-# A driver gives the memory of a dead process back within seconds; after this the holder is somebody else.
-_GPU_SECONDS = 60.0
+# So often one file alone may be unreadable on a disk that answers otherwise, a pause between, before it fails.
+_MOST_UNREAD = 10
 _PATIENCE_SECONDS = 0.2
 # Where the output folder refuses to be written, a disk that is full as a rule: time for a person to see it.
 _REFUSED_SECONDS = 30.0
@@ -44,10 +47,6 @@ _REFUSED_SECONDS = 30.0
 _MOVED_SECONDS = 2.0
 Stage = Literal["custody", "training", "verifying", "over"]
 Asked = Literal["drain", "pause", "cancel", "hang", "lease"]
-
-
-class _MovedOnError(Exception):
-    """The newest checkpoint is not the one for which the command line would be made."""
 
 
 class Attempt(Held):
@@ -96,15 +95,7 @@ class Attempt(Held):
     @property
     def doing(self) -> str:
         """What it does now, for people."""
-        name, progress = self.file.name, self._progress
-        match self.stage:
-            case "custody":
-                return f"reading {name}"
-            case "training":
-                at = f" at step {progress.step:,}" if progress is not None and progress.step is not None else ""
-                return f"training {name} ({progress.phase if progress is not None else 'begins'}{at})"
-            case _:
-                return f"verifying {name}"
+        return doing(self.stage, self.file.name, self._progress)
 
     def tick(self) -> None:
         """Looks at what has happened and does what follows. Raises nothing that is the attempt's own affair."""
@@ -169,29 +160,15 @@ class Attempt(Held):
         else:
             self.stage = "over"
 
-    # First: is the file still what was accepted, and is the GPU free?
+    # First: is all ready?
 
     def _make_ready(self) -> str | None:
-        """Beside the loop. What is wrong with the file, None for nothing; a GPU that is still in use is told only, as
-        the run itself finds out whether there is room. Raises FencedError, and OSError for the output folder."""
-        output = self.work.settings.output_dir
-        problem = self.work.custody.verify(self.file)
-        if problem is not None:
-            return problem
-        gpu_name()  # asked here, where it may take its time
-        finding = self.work.gpu.wait(_GPU_SECONDS, stop=lambda: self.asked_by is not None) if self.work.gpu else None
-        if finding is not None:
-            self._tell("finding", cause=finding.message, finding=finding.to_dict())
-        if self.asked_by is not None:
-            return None
-        write_fence(output, self.lease.fence)
-        # Since the file was chosen another daemon may have gone on with the lineage; from here on the fence forbids it.
-        if not tip_of(output).same_place(self.tip):
-            raise _MovedOnError("another daemon has gone on with the lineage since the file was chosen")
-        onset = own_onset(self.file, self.tip)
-        if onset is not None:
-            set_aside_from(output, onset, f"steps from {onset:,} on are left behind after a fault")
-        return None
+        return make_ready(
+            self.work, self.lease, self.tip, given_up=lambda: self.asked_by is not None, tell=self._tell_finding
+        )
+
+    def _tell_finding(self, finding: Finding) -> None:
+        self._tell("finding", cause=finding.message, finding=finding.to_dict())
 
     def _when_read(self) -> None:
         if self._ready is None:
@@ -207,8 +184,11 @@ class Attempt(Held):
             problem = self._ready.result()
         except FencedError as error:
             self._lose(str(error))
-        except _MovedOnError as error:
+        except MovedOnError as error:
             self._give_back(str(error), delay_seconds=_MOVED_SECONDS)
+            self.stage = "over"
+        except AwayError as error:
+            self._custody_away(error)
             self.stage = "over"
         except OSError as error:
             where = error.filename or self.work.settings.output_dir
@@ -218,15 +198,34 @@ class Attempt(Held):
             if problem is not None:
                 self._put_aside("failed", problem)
                 self.stage = "over"
+            elif file_id(self.file) in self.tip.history:
+                words = (
+                    f"its rows are in the checkpoint of step {self.tip.step:,} already, which others were trained on"
+                )
+                self.file = self.work.queue.move_to(self.lease, "verifying", cause=None)
+                self._put_aside("done", words)
+                self.stage = "over"
             else:
                 self._begin()
+
+    def _custody_away(self, error: AwayError) -> None:
+        """A fault of the machine, for which no file may fail: unless it is this one alone, again and again."""
+        name, times = self.file.name, self.file.memory.get(acting.UNREAD)
+        times = (times if isinstance(times, int) else 0) + (1 if error.alone else 0)
+        if times >= _MOST_UNREAD:
+            self._put_aside("failed", f"{name} cannot be read in custody: {error}; look at the disk, then retry it")
+            return
+        # Before the file goes back: between the two nothing may take up another one.
+        self.work.queue.pause(f"mount: {name} cannot be read in custody now: {error}")
+        self._update(memory={**self.lease.file.memory, acting.UNREAD: times})
+        self._give_back(f"custody did not answer: {error}", delay_seconds=_REFUSED_SECONDS)
 
     def _begin(self) -> None:
         work, lease = self.work, self.lease
         before = before_step(lease.file, self.tip)
         self._changes = {**self._known_fit(), **self._history.changes}
         # Written before the child starts: a rollback is asked for once, since it would take back what it led to.
-        self._update(memory=self._memory_without(acting.BEFORE))
+        self._update(memory=self._memory_without(acting.BEFORE, acting.UNREAD))
         command = command_line(
             work.command,
             work.settings,
@@ -260,7 +259,7 @@ class Attempt(Held):
     def _known_fit(self) -> dict[str, Any]:
         changes, finding = known_fit(self.work.queue, self.work.settings)
         if finding is not None:
-            self._tell("finding", cause=finding.message, finding=finding.to_dict())
+            self._tell_finding(finding)
         return changes
 
     def _data(self) -> Path:
@@ -283,7 +282,7 @@ class Attempt(Held):
         if known is None:
             self._look(training)
             if (remains := remains_finding(ended)) is not None:
-                self._tell("finding", cause=remains.message, finding=remains.to_dict())
+                self._tell_finding(remains)
         if self.lost:
             self.stage = "over"
             return
@@ -379,12 +378,13 @@ class Attempt(Held):
         limits = msgspec.structs.replace(self.work.settings.limits, step_before=how.step_before)
         self.failure = failure
         decision = decide(failure, acting.remembered(self._history, how, failure, None), limits)
-        logger.warning("%s: %s; %s", self.file.name, failure.why, decision.why)
+        level = logging.INFO if failure.kind == "stopped" else logging.WARNING
+        logger.log(level, "%s: %s", self.file.name, acting.cause_words(failure, decision))
         self.lease = msgspec.structs.replace(self.lease, file=self.file)
         self.file = acting.act(self.work.queue, self.lease, how, failure, decision)
         if decision.act == "quarantine":
             finding = acting.given_up(self.file, failure)
-            self._tell("finding", cause=finding.message, finding=finding.to_dict())
+            self._tell_finding(finding)
         self._first_again()
         self.stage = "over"
         self._settle()
@@ -401,5 +401,6 @@ class Attempt(Held):
             last_step=progress.step if progress is not None and progress.step is not None else step,
             verified_step=progress.verified if progress is not None else None,
             step_before=progress.step_before if progress is not None else self.file.step_before,
+            planned_steps=progress.planned if progress is not None else self.file.planned_steps,
             changes=self._changes,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from trainguard.daemon.aside import Aside, Said
 from trainguard.daemon.clock import Every
 from trainguard.daemon.settings import Settings
 from trainguard.facts.config.records import Reference
-from trainguard.queue.custody import Custody
+from trainguard.queue.custody import MACHINE_ERRORS, Custody
 from trainguard.queue.records import Lease, LostLeaseError, State
 from trainguard.queue.store import Queue
 
@@ -24,7 +25,9 @@ logger = logging.getLogger(__name__)
 _SLOWEST_BYTES = 1_000_000
 _LEAST_SECONDS = 900.0
 _EXIT_FINDINGS, _EXIT_USAGE = 1, 2
+_UNREADABLE = "DATA020"
 _ACCEPTED: tuple[State, ...] = ("accepted",)
+_AWAY_SECONDS = 30.0  # a share that is mounted anew takes some seconds
 _RENEW = 0.25  # of the length of a lease
 
 
@@ -69,11 +72,20 @@ def read_verdict(said: Said, name: str) -> Verdict:
         return Verdict(fit=None, why=f"{name}: its check failed ({words}); the run itself checks it")
     errors = [each for each in findings if each.get("severity") == "error"]
     others = [each for each in findings if each.get("severity") != "error"]
+    if any(_is_of_the_machine(each) for each in errors):
+        # Whether it is this file alone is found out when it is read before the run (`Custody.verify`).
+        words = f"{name}: its check could not read it ({errors[0].get('message')}); the run itself checks it"
+        return Verdict(fit=None, why=words, findings=tuple(others))
     if errors:
         more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
         why = f"{errors[0].get('code')} {errors[0].get('message')}{more}"
         return Verdict(fit=False, why=why, findings=(*errors, *others))
     return Verdict(fit=True, why="nothing stands against it", findings=tuple(others))
+
+
+def _is_of_the_machine(finding: dict[str, Any]) -> bool:
+    message = str(finding.get("message"))
+    return finding.get("code") == _UNREADABLE and any(os.strerror(number) in message for number in MACHINE_ERRORS)
 
 
 def _findings(output: bytes) -> list[dict[str, Any]] | None:
@@ -141,10 +153,20 @@ class Checker:
         self._renewing.later(self._renewing.seconds)
         with contextlib.suppress(OSError):  # of a file that is tried anew: what shows it as failed goes
             self._custody.restore(lease.file)
-        path = self._custody.find(lease.file) or self._custody.path_of(lease.file.sha256, lease.file.name)
+        found = self._custody.find(lease.file)
+        if found is None and (why := self._custody.away()) is not None:
+            self._pause_for(lease, why)
+            self._lease = None
+            return
+        path = found or self._custody.path_of(lease.file.sha256, lease.file.name)
         self._aside = begin_check(path, lease.file.bytes, settings)
 
     def _judge(self, lease: Lease, verdict: Verdict, settings: Settings) -> None:
+        if verdict.fit is False and self._custody.find(lease.file) is None:
+            why = self._custody.away()
+            if why is not None:
+                self._pause_for(lease, why)
+                return
         for finding in verdict.findings:
             self._queue.event("finding", file_id=lease.file.id, cause=finding.get("message"), finding=finding)
         if verdict.fit is not False:
@@ -156,6 +178,11 @@ class Checker:
             with contextlib.suppress(OSError):  # the row stands; the next start puts the folder right
                 events = self._queue.events(file.id)
                 self._custody.settle(file, events=events, config=str(settings.config))
+
+    def _pause_for(self, lease: Lease, why: str) -> None:
+        """The custody does not answer: no file's fault. The queue waits for it, and the file is checked later."""
+        self._queue.pause(f"mount: {lease.file.name} cannot be read in custody now: {why}")
+        self._queue.move_to(lease, "accepted", cause=f"custody did not answer: {why}", delay_seconds=_AWAY_SECONDS)
 
     def give_back(self, why: str) -> None:
         """Breaks the check off; the file is checked later."""

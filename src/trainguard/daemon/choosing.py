@@ -17,14 +17,19 @@ from trainguard.daemon.remains import leftovers_finding
 from trainguard.daemon.settings import Settings, read_daemon_settings
 from trainguard.daemon.waiting import Waits, waits_for
 from trainguard.errors import UsageError
+from trainguard.queue.custody import Custody
 from trainguard.queue.records import Lease, QueuedFile, State
 from trainguard.queue.store import Queue
+from trainguard.recovery.alike import several_alike
+from trainguard.recovery.records import Failure
 
 logger = logging.getLogger(__name__)
 
 BROKEN_CONFIG = "config: "
 _CONFIG_SECONDS = 15.0
 _WAITING: tuple[State, ...] = ("waiting",)
+_ACCEPTED: tuple[State, ...] = ("accepted",)
+_TO_GO_ON: tuple[State, ...] = ("accepted", "checking", "waiting")
 _PATIENCE_SECONDS = 0.2
 
 
@@ -34,13 +39,14 @@ class Choosing:
     `settings` are those of the configuration as it was read last; it is read again before each file.
     """
 
-    def __init__(self, queue: Queue, settings: Settings, leftovers: Background[Any]) -> None:
+    def __init__(self, queue: Queue, settings: Settings, leftovers: Background[Any], custody: Custody) -> None:
         self.settings = settings
         self.leftovers: Background[Any] | None = leftovers
         self._queue = queue
-        self._waits = Waits(settings)
+        self._waits = Waits(settings, custody)
         self._config_due = Every(_CONFIG_SECONDS)
         self._tip: Background[Tip] | None = None
+        self._put_aside: list[Failure] = []
 
     @property
     def busy(self) -> bool:
@@ -119,7 +125,7 @@ class Choosing:
             return None
         ahead = self._ahead(tip)
         if ahead is not None:
-            if not _is_due(ahead):
+            if ahead.state != "waiting" or not _is_due(ahead):
                 return None  # another one, on top of its half, would take away what it has made
             first = self._queue.list(states=_WAITING, limit=1)
             if first and first[0].id != ahead.id:
@@ -128,9 +134,11 @@ class Choosing:
         return (lease, tip) if lease is not None else None
 
     def _judged(self, tip: Tip) -> Tip:
-        """The tip, closed where the queue knows its file as trained."""
-        file = self._file_of(tip) if tip.unfinished else None
-        return replace(tip, closed=True) if file is not None and file.state == "done" else tip
+        """The tip as the queue knows its file: closed where that is done, open where it is not, whatever is made."""
+        file = self._file_of(tip)
+        if file is None:
+            return tip
+        return replace(tip, closed=tip.unfinished) if file.state == "done" else replace(tip, open=True)
 
     def _file_of(self, tip: Tip) -> QueuedFile | None:
         number = tip.file_id.partition("-")[0] if tip.file_id is not None else ""
@@ -138,9 +146,27 @@ class Choosing:
         return file if file is not None and file_id(file) == tip.file_id else None
 
     def _ahead(self, tip: Tip) -> QueuedFile | None:
-        """The file that is in its middle and waits to go on: it goes before all others."""
+        """The file that is in its middle and is to go on: it goes before all others, with its check before theirs."""
         file = self._file_of(tip) if tip.unfinished else None
-        return file if file is not None and file.state == "waiting" else None
+        if file is None or file.state not in _TO_GO_ON:
+            return None
+        if file.state == "accepted":
+            first = self._queue.list(states=_ACCEPTED, limit=1)
+            if first and first[0].id != file.id:
+                self._queue.move(file.id, first=True)
+        return file
+
+    def look_back(self, file: QueuedFile, failure: Failure | None) -> None:
+        """After an attempt: are files put aside one after the other for the same fault?"""
+        if file.state == "done":
+            self._put_aside.clear()
+        elif file.state in ("failed", "quarantined", "held") and failure is not None:
+            self._put_aside.append(failure)
+            why = several_alike(self._put_aside)
+            if why is not None:
+                self._put_aside.clear()
+                logger.error("%s", why)
+                self._queue.pause(f"{why}; when that is mended: trainguard daemon resume")
 
     def reread(self) -> bool:
         """Reads the configuration as it is now; a broken one pauses the queue, and is no file's fault."""

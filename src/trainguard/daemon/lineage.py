@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ class Tip:
 
     `unfinished`: the file of this `file_id` is in its middle there. `step_before` is the global step at which it began.
     `closed`: it was trained to its end all the same, since the rest of it was left out; the manifest does not say so.
+    `open`: its steps are all made, but it did not end well: what the queue says counts, or it would be trained twice.
+    `history` are the file ids of those that were trained before it and are in its weights.
     """
 
     step: int | None = None
@@ -28,6 +31,8 @@ class Tip:
     step_before: int | None = None
     planned_steps: int | None = None
     closed: bool = False
+    open: bool = False
+    history: frozenset[str] = frozenset()
 
     def same_place(self, other: Tip) -> bool:
         """Whether both are the same checkpoint of the same file."""
@@ -35,13 +40,17 @@ class Tip:
 
     @property
     def unfinished(self) -> bool:
-        return (
+        return self.open or (
             not self.closed
             and self.step is not None
             and self.step_before is not None
             and self.planned_steps is not None
             and self.step - self.step_before < self.planned_steps
         )
+
+
+class MovedOnError(Exception):
+    """The newest checkpoint is not the one for which an attempt was to be made."""
 
 
 def tip_of(output_dir: Path) -> Tip:
@@ -58,6 +67,7 @@ def tip_of(output_dir: Path) -> Tip:
                 file_id=_text(run.get("file_id")),
                 step_before=_whole(run.get("step_before")),
                 planned_steps=_whole(run.get("planned_steps")),
+                history=_file_ids(run.get("history")),
             )
     # One that is not known to be of any file.
     number = folder.name.rpartition("-")[2]
@@ -77,6 +87,12 @@ def set_aside_from(output_dir: Path, step: int, why: str) -> list[Path]:
                 with contextlib.suppress(OSError, UsageError):
                     moved.append(quarantine(folder, reasons=[why]))
     return moved
+
+
+def _file_ids(history: Any) -> frozenset[str]:
+    told = history if isinstance(history, list | tuple) else ()
+    found = (_text(each.get("file_id")) for each in told if isinstance(each, Mapping))
+    return frozenset(each for each in found if each is not None)
 
 
 def _text(value: Any) -> str | None:

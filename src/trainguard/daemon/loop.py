@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trainguard.daemon import start
+from trainguard.daemon.anew import SPARE_SECONDS, Beginnings, Patience, let_go
 from trainguard.daemon.attempt import Attempt
 from trainguard.daemon.background import Background
 from trainguard.daemon.checks import Checker
@@ -24,6 +25,7 @@ from trainguard.daemon.clock import Every
 from trainguard.daemon.failing import Parts
 from trainguard.daemon.gpu import GpuMemory, visible_devices
 from trainguard.daemon.keeping import Work
+from trainguard.daemon.pruning import Pruning
 from trainguard.daemon.seeing import Seeing
 from trainguard.daemon.service import Notifier
 from trainguard.daemon.settings import Settings
@@ -34,8 +36,6 @@ from trainguard.queue.engine import QueueError
 from trainguard.queue.inbox import Inbox
 from trainguard.queue.records import Lease, LostLeaseError, State
 from trainguard.queue.store import Queue
-from trainguard.recovery.alike import several_alike
-from trainguard.recovery.records import Failure
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +45,6 @@ TRAIN = (sys.executable, "-m", "trainguard", "train")
 _BUSY_SECONDS, _IDLE_SECONDS = 0.2, 2.0
 _LOOK_SECONDS, _BUSY_LOOK_SECONDS = 10.0, 1.0
 _ANNOUNCE_SECONDS = 20.0
-_PRUNE_SECONDS = 3600.0
-# A database that is lost is rebuilt at once, and one that is lost again after that not in every turn.
-_BEGIN_SECONDS = 60.0
-# After the deadline at which a run that does not save is ended: for its end to be collected and written down.
-_SPARE_SECONDS = 10.0
 # So often the turn of an attempt or a check may fail, for a reason that is not the queue's, before its file is held.
 _FAILURES = 5
 _WORKING: tuple[State, ...] = ("accepted", "checking", "waiting", "training", "verifying")
@@ -83,14 +78,11 @@ class Daemon:
         self._signals = self._heard_signals = 0
         self._stopping = self._draining = False
         self._left_waiting = False
-        self._end_by = 0.0
+        self._end_by = float("inf")
         self._notifier, self._gpu = Notifier(), GpuMemory(visible=visible_devices())
-        self._beginning = Every(_BEGIN_SECONDS)
         self._accepting: Background[Accepted] | None = None
-        self._pruning: Background[Any] | None = None
         self._broken: list[Lease] = []
-        self._put_aside: list[Failure] = []
-        self._look_due, self._prune_due = Every(_LOOK_SECONDS), Every(_PRUNE_SECONDS)
+        self._look_due = Every(_LOOK_SECONDS)
         self._announcing, self._said = Every(_ANNOUNCE_SECONDS), ""
         self._adopting = Every(lease_seconds / 2)
         self._empty = 0
@@ -98,12 +90,17 @@ class Daemon:
     # The whole life.
 
     def run(self) -> int:
-        """Raises AlreadyRunningError, UsageError (no such server, a network file system), and nothing else."""
+        """0, or 1 where files wait for a person (`until_empty`).
+
+        Raises AlreadyRunningError, UsageError (no such server, a network file system), QueueError at the opening.
+        """
         settings = self._begun_with
         self._take_signals()
         with start.locked(settings):
             self._gpu.remember()
-            begun = self._first_begun(settings)
+            patience = Patience(signals=lambda: self._signals, pause=self._pause)
+            beginnings = Beginnings(settings, patience, lease_seconds=self.lease_seconds)
+            begun = beginnings.first()
             while begun is not None:
                 self._prepare(settings, begun)
                 try:
@@ -114,59 +111,33 @@ class Daemon:
                 finally:
                     lost = self._parts.lost
                     if lost is not None:
-                        self._let_go(lost)
+                        logger.error(
+                            "%s was lost (%s): the run in training saves, and all begins anew", lost.path, lost.why
+                        )
+                        jobs = [job for job in (self._accepting, self._pruning.job) if job is not None]
+                        deadline = self.settings.run.guard.stop_deadline_seconds
+                        let_go(self.attempt, jobs, deadline_seconds=deadline, patience=patience)
                     self._close()
-                begun = self._begun_again(settings) if lost is not None else None
+                begun = beginnings.again() if lost is not None and not self._stopping else None
             return 1 if self._left_waiting else 0
-
-    def _first_begun(self, settings: Settings) -> start.Begun | None:
-        return start.begin_patiently(
-            settings, lease_seconds=self.lease_seconds, ended=lambda: self._signals > 0, alive=self._notifier.alive
-        )
 
     def _prepare(self, settings: Settings, begun: start.Begun) -> None:
         self.queue: Queue = begun.queue
         self.custody: Custody = begun.custody
-        self._beginning.later(_BEGIN_SECONDS)
         self._parts = Parts(start.log_path(settings))
         self._parts.queue = self.queue
-        self._choosing = Choosing(self.queue, settings, begun.leftovers)
+        self._choosing = Choosing(self.queue, settings, begun.leftovers, self.custody)
         self._checker = Checker(self.queue, self.custody, lease_seconds=self.lease_seconds)
         self._seeing = Seeing(settings)
-        self.attempt, self._accepting, self._pruning, self._broken, self._empty = None, None, None, [], 0
+        self._pruning = Pruning(self.queue, self.custody)
+        self.attempt, self._accepting, self._broken, self._empty = None, None, [], 0
         queue = settings.run.queue
         self._inbox = Inbox(settings.inbox, queue.settle_seconds, queue.poll_seconds)
 
-    def _let_go(self, lost: Exception) -> None:
-        """The database is lost: what goes on ends without it, so that the next beginning finds all at rest."""
-        logger.error("%s: the run in training saves, and the daemon begins anew", lost)
-        deadline = self.settings.run.guard.stop_deadline_seconds
-        if self.attempt is not None:
-            self.attempt.stop("drain", deadline)
-        until = time.monotonic() + deadline + _SPARE_SECONDS
-        while self._signals < 2:
-            jobs = [job for job in (self._accepting, self._pruning) if job is not None]
-            at_rest = self.attempt is None or self.attempt.quiet
-            if (at_rest and all(job.done for job in jobs)) or (self._signals and time.monotonic() > until):
-                return
-            if not at_rest and time.monotonic() > until and self.attempt is not None:
-                self.attempt.end_now()
-            self._notifier.alive()
-            self._wake.wait(_BUSY_SECONDS)
-            self._wake.clear()
-
-    def _begun_again(self, settings: Settings) -> start.Begun | None:
-        """The next beginning, at most once a minute; None when the daemon was asked to stop."""
-        while not self._signals and not self._stopping:
-            self._notifier.alive()
-            if self._beginning.due():
-                try:
-                    return start.begin(settings, lease_seconds=self.lease_seconds)
-                except Exception as error:
-                    logger.exception("the daemon cannot begin anew: %s; tried again in a minute", error)
-            self._wake.wait(1.0)
-            self._wake.clear()
-        return None
+    def _pause(self, seconds: float) -> None:
+        self._notifier.alive()
+        self._wake.wait(seconds)
+        self._wake.clear()
 
     @property
     def settings(self) -> Settings:
@@ -191,7 +162,7 @@ class Daemon:
             ("accept", self._accept),
             ("check", self._check),
             ("work", self._work),
-            ("prune", self._prune),
+            ("prune", lambda: self._pruning.tick(self.settings)),
             ("announce", self._announce),
         ):
             self._heed()
@@ -213,7 +184,7 @@ class Daemon:
         self._wake.clear()
 
     def _is_over(self) -> bool:
-        if self._stopping and time.monotonic() > self._end_by:
+        if time.monotonic() > self._end_by:
             return True  # whether the queue answers or not: the next start takes up what is left
         if self.attempt is not None or self._checker.busy or self._broken:
             return False
@@ -221,22 +192,25 @@ class Daemon:
 
     def _close(self) -> None:
         """Each part for itself: what cannot be ended properly is ended by the next start."""
-        attempt = self.attempt
         cause = "asked to stop" if self._stopping else "drained" if self._draining else None
-        for what in (
-            attempt.close if attempt is not None else lambda: None,
-            self._checker.close,
-            lambda: self.queue.event("daemon-stop", cause=cause, pid=os.getpid()),
-            lambda: self.queue.announce("stopped"),
-            lambda: self._seeing.close(self.queue, 5.0),
-            self._inbox.close,
-            self.queue.close,
-        ):
+        ends: list[Callable[[], Any]] = [self.attempt.close] if self.attempt is not None else []
+        ends += [self._checker.close, lambda: self._last_words(cause)]
+        for what in (*ends, self._inbox.close, self.queue.close):
             try:
                 what()
             except Exception as error:
                 logger.warning("at the end: %s", error)
         logger.info("ended")
+
+    def _last_words(self, cause: str | None) -> None:
+        answers = False
+        try:
+            if self._parts.lost is None:
+                self.queue.event("daemon-stop", cause=cause, pid=os.getpid())
+                self.queue.announce("stopped")
+                answers = True
+        finally:
+            self._seeing.close(self.queue if answers else None, 5.0)
 
     # Signals and wishes.
 
@@ -267,8 +241,7 @@ class Daemon:
             logger.info("asked to stop: the run in training saves, and its file goes on when the daemon does")
             self._notifier.stopping("the run in training saves")
         deadline = self.settings.run.guard.stop_deadline_seconds
-        end_by = time.monotonic() + (0.0 if now else deadline) + _SPARE_SECONDS
-        self._end_by = min(self._end_by, end_by) if self._stopping else end_by
+        self._end_by = min(self._end_by, time.monotonic() + (0.0 if now else deadline) + SPARE_SECONDS)
         self._stopping = True
         if self.attempt is not None:
             if now:
@@ -362,18 +335,10 @@ class Daemon:
             self._look_back(attempt)
 
     def _look_back(self, attempt: Attempt) -> None:
-        """After an attempt: are files put aside one after the other for the same fault?"""
+        """After an attempt."""
         file, failure = attempt.file, attempt.failure
         logger.info("%s is %s now", file.name, file.state if not attempt.lost else "another daemon's")
-        if file.state == "done":
-            self._put_aside.clear()
-        elif file.state in ("failed", "quarantined", "held") and failure is not None:
-            self._put_aside.append(failure)
-            why = several_alike(self._put_aside)
-            if why is not None:
-                self._put_aside.clear()
-                logger.error("%s", why)
-                self.queue.pause(f"{why}; when that is mended: trainguard daemon resume")
+        self._choosing.look_back(file, failure)
 
     def _hold_broken(self) -> None:
         """Files whose attempts broke something in the daemon: held, so that nobody waits for them."""
@@ -416,7 +381,7 @@ class Daemon:
         if self._choosing.waits_for_a_person:
             logger.warning("the queue is paused: %s", self.queue.paused)
             self._left_waiting = True
-            self._stop(now=False)
+            self._stopping = True
             return
         counts = self.queue.counts()
         if any(counts.get(state, 0) for state in _WORKING) or self._accepting is not None:
@@ -426,19 +391,6 @@ class Daemon:
         self._empty = 0 if look.ready or look.growing else self._empty + 1
 
     # Housekeeping.
-
-    def _prune(self) -> None:
-        if self._pruning is not None:
-            if self._pruning.done:
-                job, self._pruning = self._pruning, None
-                job.result()
-            return
-        queue = self.settings.run.queue
-        keep, days, gigabytes = queue.keep_done, queue.keep_done_days, queue.keep_done_gb
-        if (days is not None or gigabytes is not None) and self._prune_due.due():
-            self._pruning = Background(
-                lambda: self.custody.prune(self.queue, keep=keep, days=days, gigabytes=gigabytes), "prune"
-            )
 
     def _announce(self) -> None:
         doing = self._doing()

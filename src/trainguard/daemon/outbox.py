@@ -144,7 +144,7 @@ def _alert(event: Event, severity: Severity, title: str, body: str) -> Alert:
 
 def kind_of(event: Event) -> tuple[str, str] | None:
     """What an event's alert is one of many of, and its code there; None for one that is always told by itself."""
-    if event.kind == "transition" and event.to_state in _SEVERITIES:
+    if event.kind == "transition" and event.to_state is not None and event.to_state in _SEVERITIES:
         return event.to_state, _code_of(event.cause)
     if event.kind == "paused":
         return "paused", _code_of(event.cause)

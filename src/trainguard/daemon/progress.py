@@ -83,3 +83,15 @@ class Progress:
     def take_findings(self) -> list[dict[str, Any]]:
         found, self._findings = self._findings, []
         return found
+
+
+def doing(stage: str, name: str, progress: Progress | None) -> str:
+    """What an attempt at the file called `name` does now, for people."""
+    match stage:
+        case "custody":
+            return f"reading {name}"
+        case "training":
+            at = f" at step {progress.step:,}" if progress is not None and progress.step is not None else ""
+            return f"training {name} ({progress.phase if progress is not None else 'begins'}{at})"
+        case _:
+            return f"verifying {name}"

@@ -60,11 +60,15 @@ class Seeing:
             self._do("summary", _SUMMARY_SECONDS, lambda: summary.tick(queue, time.time()))
         self._do("metrics", _METRICS_SECONDS, lambda: self._write(queue))
 
-    def close(self, queue: Queue, seconds: float = 10.0) -> None:
-        """Tells what is left: the last figures, and the alerts that are on their way for so long."""
-        self._due = dict.fromkeys(self._due, -float("inf"))
-        self._do("alerts", _ALERTS_SECONDS, lambda: self._courier.tick(queue, last=True))
-        self.tick(queue)
+    def close(self, queue: Queue | None, seconds: float = 10.0) -> None:
+        """Tells what is left: the last figures, and the alerts that are on their way for so long.
+
+        `queue` None: it does not answer, and the next start tells them.
+        """
+        if queue is not None:
+            self._due = dict.fromkeys(self._due, -float("inf"))
+            self._do("alerts", _ALERTS_SECONDS, lambda: self._courier.tick(queue, last=True))
+            self.tick(queue)
         self._courier.close(seconds)
         if self._end is not None:
             self._end()

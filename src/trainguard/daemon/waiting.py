@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,9 @@ from trainguard.daemon.background import Background
 from trainguard.daemon.clock import Every
 from trainguard.daemon.settings import Settings
 from trainguard.facts.machine.folder import read_folder
+from trainguard.queue.custody import Custody
+
+logger = logging.getLogger(__name__)
 
 # A person who frees a disk or mounts a server again should not have to wait for long; asking costs one small process.
 _PROBE_SECONDS = 15.0
@@ -24,7 +28,10 @@ _LEAST_FREE_INODES = 1_000
 class Waits:
     """A pause that ends by itself: `ended` says why it may end now."""
 
-    def __init__(self, settings: Settings, *, probe_seconds: float = _PROBE_SECONDS) -> None:
+    def __init__(
+        self, settings: Settings, custody: Custody | None = None, *, probe_seconds: float = _PROBE_SECONDS
+    ) -> None:
+        self._custody = custody if custody is not None else Custody(settings.home)
         self._settings = settings
         self._every = Every(probe_seconds)
         self._asking: Background[str | None] | None = None
@@ -74,6 +81,10 @@ class Waits:
     def _mount(self) -> str | None:
         facts = read_folder(self._settings.output_dir, deadline_seconds=_DEADLINE_SECONDS)
         if facts.write is None or not facts.write.written:
+            return None
+        # Asked in this thread, which nobody waits for: what hangs here is not there.
+        if (why := self._custody.away()) is not None:
+            logger.info("still waiting: %s", why)
             return None
         return f"{self._settings.output_dir} answers and can be written"
 

@@ -88,7 +88,7 @@ class Witness:
         own_steps: int | None = None,
         machine_going_down: bool | None = None,
     ) -> Evidence:
-        """All that is known of the attempt in `folder`. Takes some seconds at most, and never raises.
+        """All that is known of the attempt in `folder`, once. Takes some seconds at most, and never raises.
 
         `asked_by` is who of trainguard ended it. Steps that the caller knows go before those in the output.
         """
@@ -99,6 +99,8 @@ class Witness:
         said = list(_objects(output))
         counted = _steps(said)
         silent = round(time.monotonic() - beat["t"], 3) if beat is not None else None
+        kernel = _about(self._kernel.lines(), ended.pids)
+        self.close()  # a daemon makes one of these an attempt, for weeks
         return Evidence(
             exit_code=ended.exit_code,
             signal=ended.signal,
@@ -113,7 +115,7 @@ class Witness:
             oom_kills=ended.oom_kills,
             peak_rss_bytes=ended.peak_rss_bytes,
             memory_limit_bytes=_memory_limit(),
-            kernel=_about(self._kernel.lines(), ended.pids),
+            kernel=kernel,
             planned_steps=planned_steps if planned_steps is not None else counted[1],
             own_steps=own_steps if own_steps is not None else counted[0],
             machine_going_down=machine_is_going_down() if machine_going_down is None else machine_going_down,

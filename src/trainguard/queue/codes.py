@@ -38,8 +38,7 @@ QUEUE_ABOUT: Mapping[str, str] = {
     "QUEUE009": "A file of lower priority has waited for so long that it goes before one of a higher priority.",
     "QUEUE010": "Attempts at a file failed as often as the limits allow. It is put aside with its whole history; "
     "`trainguard queue retry` tries it once more.",
-    "QUEUE011": "A file has been open for writing, or growing, for a long time, and is not accepted as long as it "
-    "is.",
+    "QUEUE011": "A file has been open for writing, or growing, for a long time, and is not accepted as long as it is.",
 }
 # What the machine does to the inbox and the custody; the names are those of the SYS rules.
 _MACHINE_CODES: Mapping[str, tuple[str, Severity]] = {

@@ -29,6 +29,23 @@ if TYPE_CHECKING:
 # What os.link says where a file system has no hard links, or one more is not allowed (link(2)).
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV)
 
+# What a disk or a server says for itself, whatever the file (errno(3)).
+MACHINE_ERRORS = frozenset(
+    {
+        errno.EIO,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.ETIMEDOUT,
+        errno.ENXIO,
+        errno.ENODEV,
+        errno.EREMOTEIO,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
@@ -42,12 +59,24 @@ class Kept:
     priority: Priority = "normal"
 
 
+class AwayError(OSError):
+    """The custody does not answer, or not with this content: a share that is gone, a disk that fails. No file's fault.
+
+    `alone`: the folder of all contents answers, so that it may be this one only.
+    """
+
+    def __init__(self, why: str, *, alone: bool) -> None:
+        super().__init__(why)
+        self.alone = alone
+
+
 class Custody:
     """The files under `home`, the queue's folder. Methods raise OSError where the disk refuses; nothing is lost
     then."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self._known: int | None = None  # the inode of `files/` when a content was found in it last
 
     def path_of(self, sha256: str, name: str) -> Path:
         """Where the content of a row lies, or would lie."""
@@ -113,10 +142,15 @@ class Custody:
         batch.place_of(entry).unlink(missing_ok=True)
 
     def verify(self, file: QueuedFile, *, tick: OnProgress = nothing) -> str | None:
-        """Reads the whole content of a row; None where it is what was accepted, else what is wrong. Never raises."""
+        """Reads the whole content of a row; None where it is what was accepted, else what is wrong with it.
+
+        Raises AwayError where the disk or share is at fault, not the file.
+        """
         path = self.find(file)
         name = shown(file.name)
         if path is None:
+            if (why := self.away()) is not None:
+                raise AwayError(why, alone=False)
             where = self.home / FILES / file.sha256
             return f"{name} is not in custody any more: somebody removed it from {where}; put it into the inbox again"
         try:
@@ -126,7 +160,11 @@ class Custody:
             finally:
                 os.close(descriptor)
         except OSError as error:
+            if error.errno in MACHINE_ERRORS:
+                why = self.away()
+                raise AwayError(why or f"{path}: {error.strerror}", alone=why is None) from error
             return f"{name} cannot be read in custody: {path}: {error.strerror or error}; look at the disk and retry it"
+        self._known = _inode(self.home / FILES) or self._known
         if digest == file.sha256:
             return None
         return (
@@ -134,6 +172,21 @@ class Custody:
             f"{file.bytes:,} and {file.sha256[:12]}…; put the right file into the inbox again, and write nothing into "
             f"{self.home}"
         )
+
+    def away(self) -> str | None:
+        """Why the custody as a whole is not there now: a mount that is gone leaves no folder, or another one.
+
+        To be asked where a content is missing; None: then somebody removed it.
+        """
+        folder = self.home / FILES
+        try:
+            os.listdir(folder)
+            inode = os.stat(folder).st_ino
+        except OSError as error:
+            return f"{folder}: {error.strerror or error}"
+        if self._known is not None and inode != self._known:
+            return f"{folder} is another folder than the one in which the files were found"
+        return None
 
     def settle(self, file: QueuedFile, to: State | None = None, **told: object) -> Path:
         """Shows a file where people look: `done/`, `failed/` or `quarantined/`, with REASON.md (see `settled`)."""
@@ -171,6 +224,13 @@ class Custody:
             return os.fstat(descriptor).st_size != size or intake.hash_open(descriptor, tick=tick)[0] != sha256
         finally:
             os.close(descriptor)
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
 
 
 def _second_name(source: Path, path: Path) -> None:

@@ -23,7 +23,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from trainguard.errors import TrainguardError, UsageError
 from trainguard.facts.machine.mounts import is_network, mount_of, read_mounts
-from trainguard.queue.records import DATABASE as DATABASE
 
 T = TypeVar("T")
 

@@ -25,9 +25,9 @@ from trainguard.fencing import read_fence
 from trainguard.findings import Finding
 from trainguard.queue.base import lineage_key
 from trainguard.queue.codes import queue_finding
-from trainguard.queue.engine import DATABASE, Database, QueueDiskError, open_sqlite, wall_clock
+from trainguard.queue.engine import Database, QueueDiskError, open_sqlite, wall_clock
 from trainguard.queue.order import offset_seconds
-from trainguard.queue.records import ENDED, LEASED
+from trainguard.queue.records import DATABASE, ENDED, LEASED
 from trainguard.queue.rows import file_of, key_of, plain_text, short, shown, to_json
 from trainguard.queue.schema import EVENTS, FILES, FITS, LINEAGES, OUTBOX, make_tables
 from trainguard.queue.sidecars import Sidecar, read_sidecars, write_sidecar

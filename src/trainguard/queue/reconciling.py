@@ -137,7 +137,10 @@ def _missing(custody: Custody, queue: Queue, rows: Sequence[QueuedFile], finding
             continue
         if custody.home.joinpath(FILES).is_dir() is False and not _names(custody.home):
             break  # the whole folder does not answer or is another one: that says nothing about one file
-        cause = custody.verify(file) or "it is not in custody any more"
+        try:
+            cause = custody.verify(file) or "it is not in custody any more"
+        except OSError:
+            break  # as before
         finding = queue_finding("QUEUE001", cause, severity="error", path=shown(file.name))
         missing.append(queue.cancel(file.id, f"QUEUE001: {cause}"))
         _say(queue, findings, finding, file.id)

@@ -41,8 +41,8 @@ class QueuedFile(Struct, frozen=True, kw_only=True):
 
     `name` is for people: bytes of the name that are no UTF-8 are written as escapes. `lineage` names the chain of
     checkpoints that the file is trained into; of one lineage one file is trained at a time. `due_at` decides the order:
-    the time of acceptance, and for a lower priority a later one, so that whoever waits rises. `not_before` is the end of
-    a pause before the next attempt. `memory` is what the recovery remembers between attempts (plain JSON values).
+    the time of acceptance, and for a lower priority a later one, so that whoever waits rises. `not_before` is the end
+    of a pause before the next attempt. `memory` is what the recovery remembers between attempts (plain JSON values).
     `same_as` is the number of an earlier file of the same content.
     """
 

@@ -21,7 +21,6 @@ from trainguard.queue.base import Turn, lineage_key
 from trainguard.queue.codes import duplicate_cause
 from trainguard.queue.control import Control
 from trainguard.queue.engine import (
-    DATABASE,
     Database,
     QueueBusyError,
     QueueCorruptError,
@@ -33,7 +32,7 @@ from trainguard.queue.engine import (
 from trainguard.queue.leases import Leases
 from trainguard.queue.order import offset_seconds
 from trainguard.queue.people import People
-from trainguard.queue.records import PRIORITIES, STATES, Event, Priority, QueuedFile, State
+from trainguard.queue.records import DATABASE, PRIORITIES, STATES, Event, Priority, QueuedFile, State
 from trainguard.queue.rows import event_of, key_of, plain_text, rows_of, short, shown, to_json
 from trainguard.queue.schema import EVENTS, FILES, LINEAGES, has_tables, make_tables
 from trainguard.queue.sidecars import read_sidecars

@@ -46,6 +46,10 @@ def _classify(evidence: Evidence) -> Failure | None:
     code, number = signs.ending(evidence)
     lines = cleaned(evidence.tail)
     said = last_words(evidence.findings, lines)
+    if evidence.result_saved and _complete(evidence):
+        # All is done. What comes after it is the process's own end: a crash of a native library in the interpreter's
+        # last moments, a stop that came too late, errors that were survived. Whoever asks reads the result back.
+        return None
     if evidence.asked_by is not None:
         if code == 0 and _complete(evidence):
             return None
@@ -58,8 +62,6 @@ def _classify(evidence: Evidence) -> Failure | None:
         return make(
             evidence, "killed", "RUN012", "it left no exit status: its machine or its supervisor ended", "status"
         )
-    if evidence.result_saved and code == 1 and _complete(evidence):
-        return None  # all is done; what stands against it are errors that were survived
     if evidence.machine_going_down and code in (_STOPPED, 129, 137, 143):
         return make(evidence, "preempted", "RUN012", "the machine is going down", "machine")
     if said is not None and number is None and said.code != "RUN022" and code not in (_STOPPED, 2, _INTERNAL):
@@ -94,8 +96,6 @@ def _hung(evidence: Evidence) -> Failure:
 
 def _clean_exit(evidence: Evidence, said: Said | None, lines: list[str]) -> Failure | None:
     planned, own = evidence.planned_steps, evidence.own_steps
-    if evidence.result_saved and _complete(evidence):
-        return None
     short = planned is not None and own is not None and own < planned
     if said is not None and said.code in STOPPING and (short or (planned is None and said.kind == "not-finite")):
         return _by_finding(evidence, said, lines)

@@ -130,9 +130,18 @@ def _grid(axis: _Axis) -> list[str]:
         value = 0.0 if abs(tick) < 1e-12 * max(abs(axis.high), abs(axis.low)) else tick
         parts.append(
             f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{figure(value)}</text>'
+            f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_tick(value)}</text>'
         )
     return parts
+
+
+def _tick(value: float) -> str:
+    """A number for the room left of the axis, which is eight narrow characters wide."""
+    text = figure(value)
+    if len(text) < 8:
+        return text
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
 
 
 def _step_labels(first: float, last: float, top: int) -> list[str]:

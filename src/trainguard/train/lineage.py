@@ -106,6 +106,7 @@ def choose_start(
     if run is None:
         return _foreign(latest, on_top=on_top)
     last = _Last(path=latest.path, step=latest.step, run=run)
+    _refuse_a_second_time(last, now)
     _refuse_other_shape(last, now)
     changed = changed_fields(last.run.fields, now.fields)
     if last.run.effective_batch == now.effective_batch:
@@ -255,6 +256,16 @@ def _next(last: _Last, notes: Sequence[str]) -> Start:
         history=(*last.run.history, before),
         notes=tuple(notes),
     )
+
+
+def _refuse_a_second_time(last: _Last, now: Identity) -> None:
+    """A file of the lineage that another one was trained on top of: nothing could take its steps back."""
+    before = next((each for each in last.run.history if now.file_id and each.get("file_id") == now.file_id), None)
+    if before is not None:
+        raise UsageError(
+            f"--file-id {now.file_id} is in {last.path} already: file {before.get('file_number')} of the lineage, which "
+            f"ended at step {before.get('last_step')}; to train the same content once more, give it another --file-id"
+        )
 
 
 def _refuse_other_shape(last: _Last, now: Identity) -> None:
