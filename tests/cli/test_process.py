@@ -216,3 +216,12 @@ def test_verbs_that_do_not_exist(script: Path) -> None:
     done = run("train.py", folder=script.parent)
     assert done.returncode == 2
     assert "did you mean `trainguard check train.py`?" in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_an_output_that_is_full_is_said_and_is_no_bug() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "trainguard", "rules"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: the output cannot be written: no space is left on its device\n"

@@ -31,6 +31,20 @@ def test_without_a_queue_it_says_how_one_is_made(folder: Path) -> None:
     assert not (folder / "out").exists(), "looking makes nothing"
 
 
+def test_a_database_that_is_damaged_or_gone_is_one_story_with_the_command_that_mends_it(folder: Path) -> None:
+    with queue_of(folder) as queue:
+        path = queue.database.path
+    assert path is not None
+    kept = path.parent / "files" / ("0" * 64)
+    kept.mkdir(parents=True)
+    command = r"`trainguard daemon start trainguard.toml` keeps what there is of it beside, and builds it anew"
+    for damage in (lambda: path.write_bytes(b"no database" * 100), path.unlink):
+        damage()
+        with pytest.raises(UsageError, match=command) as raised:
+            call("queue", "list")
+        assert str(raised.value).count("rebuild") + str(raised.value).count("builds it anew") == 1
+
+
 def test_without_a_configuration_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="no file"):
@@ -215,5 +229,5 @@ def test_it_waits_for_a_daemon_that_writes(folder: Path) -> None:
 def test_a_damaged_queue_is_named_with_the_remedy(folder: Path) -> None:
     (folder / "out/queue").mkdir(parents=True)
     (folder / "out/queue/queue.sqlite").write_bytes(b"SQLite format 3\x00" + b"x" * 5000)
-    with pytest.raises(UsageError, match=r"trainguard daemon start .*rebuilds it"):
+    with pytest.raises(UsageError, match=r"trainguard daemon start .*builds it anew"):
         call("queue", "list")

@@ -210,7 +210,7 @@ def test_a_row_says_where_its_file_stopped(queue: Queue) -> None:
     ended = acting.Ended(number=1, started=0.0, last_step=7, step_before=4, planned_steps=9, changes={})
     file = acting.act(queue, lease, ended, FAILURE, Decision(act="quarantine", why="enough", policy="p", advice="mend"))
     assert (file.step, file.step_before, file.planned_steps) == (7, 4, 9)
-    assert file.cause == "RUN012 enough; mend"
+    assert file.cause == "RUN012 it was killed; enough; mend"
     queue.close()
 
 

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from trainguard.daemon.foreign_command import understand
+from trainguard.daemon.foreign_run import ForeignRun, Settings
+
 # A training script without a guard: a line a step as the Trainer prints it, a checkpoint after every second step.
 TRAIN = """
 import json, os, signal, sys, time
@@ -276,3 +279,25 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (OSError, ProcessLookupError):
         return False
+
+
+def test_metrics_that_cannot_be_read_do_not_end_the_run(tmp_path: Path) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    def observe(*_: object) -> tuple[()]:
+        raise ValueError("not this one")
+
+    run = ForeignRun(
+        command=understand(
+            [sys.executable, "-c", "print({'loss': 1.0, 'step': 1}); print('ends')"], working_directory=tmp_path
+        ),
+        folder=tmp_path / "state",
+        settings=Settings(retries=0),
+        tell=lambda event, **values: told.append((event, values)),
+        observe=observe,
+        relay=lambda block: None,
+    )
+    assert run.run() == 0
+    assert [values["words"] for event, values in told if event == "note"] == [
+        "its metrics are not watched any more: ValueError: not this one"
+    ]

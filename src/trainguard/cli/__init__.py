@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         discard_stdout()
         return EXIT_USAGE
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            from trainguard.cli.output import discard_stdout
+
+            discard_stdout()
+            return _say("error: the output cannot be written: no space is left on its device", EXIT_USAGE)
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         what = f"{type(error).__name__}: {error}".splitlines()[0]

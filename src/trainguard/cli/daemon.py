@@ -198,7 +198,7 @@ def status_command(*, config: Path, database_url: str | None, name: str | None) 
             paused=place.queue.paused,
             counts=place.queue.counts(),
             home=settings.home,
-            config=shown_config(config),
+            config=shown_config(settings.config),
         )
     write(f"{text}\n")
     return EXIT_CLEAN if whom is not None else EXIT_FINDINGS

@@ -55,14 +55,32 @@ def settings_of(config: Path, database_url: str | None = None, *, make: bool = F
     """What a configuration says of its queue. Raises UsageError where there is none of it, but for `make`."""
     from trainguard.daemon.settings import read_daemon_settings
     from trainguard.queue.records import DATABASE
+    from trainguard.queue.sidecars import FILES
 
     settings = read_daemon_settings(config, database_url=database_url)
     if settings.database_url is None and not make and not (settings.home / DATABASE).exists():
+        shown = shown_config(settings.config)
+        if _has_files(settings.home / FILES):
+            raise UsageError(_damaged(settings.home / DATABASE, "it is gone, and files are in custody", shown))
         raise UsageError(
-            f"there is no queue in {settings.home} yet; it is made by `trainguard daemon start {shown_config(config)}` "
-            f"or `trainguard queue add FILE --config {shown_config(config)}`"
+            f"there is no queue in {settings.home} yet; it is made by `trainguard daemon start {shown}` "
+            f"or `trainguard queue add FILE --config {shown}`"
         )
     return settings
+
+
+def _has_files(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return False
+
+
+def _damaged(path: Path, why: str, shown: str) -> str:
+    return (
+        f"{path} cannot be read as a queue ({why}); `trainguard daemon start {shown}` keeps what there is of it beside, "
+        "and builds it anew from the folders"
+    )
 
 
 @contextmanager
@@ -85,9 +103,7 @@ def opened(config: Path, database_url: str | None = None, *, make: bool = False)
             busy_seconds=_PATIENCE_SECONDS,
         )
     except QueueCorruptError as error:
-        raise UsageError(
-            f"{error}; `trainguard daemon start {shown_config(config)}` rebuilds it from the folders, and keeps it"
-        ) from None
+        raise UsageError(_damaged(error.path, error.why, shown_config(settings.config))) from None
     except QueueError as error:
         raise UsageError(str(error)) from None
     try:
@@ -99,10 +115,11 @@ def opened(config: Path, database_url: str | None = None, *, make: bool = False)
 
 
 def shown_config(config: Path) -> str:
-    """The configuration as it goes into a command."""
+    """The configuration as it goes into a command: from this folder where it lies below it."""
     import shlex
 
-    return shlex.quote(str(config)) if config != Path() else "trainguard.toml"
+    folder = Path.cwd()
+    return shlex.quote(str(config.relative_to(folder) if config.is_relative_to(folder) else config))
 
 
 def file_meant(queue: Queue, text: str) -> QueuedFile:

@@ -158,6 +158,8 @@ class Attempt(Held):
             self._training.kill()
             self.stage = "training"
         else:
+            if self._training is not None:
+                self._training.close()
             self.stage = "over"
 
     # First: is all ready?
@@ -284,6 +286,7 @@ class Attempt(Held):
             if (remains := remains_finding(ended)) is not None:
                 self._tell_finding(remains)
         if self.lost:
+            training.close()
             self.stage = "over"
             return
         evidence = training.evidence(self.asked_by)

@@ -83,6 +83,7 @@ class ForeignRun:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     stop: threading.Event = field(default_factory=threading.Event)
     history: History = field(default_factory=History)
+    _blind: bool = False
 
     def run(self) -> int:
         """Runs the command until it succeeds, cannot go on, or is asked to stop; the exit code of its last attempt."""
@@ -180,9 +181,15 @@ class ForeignRun:
     def _look(self, watch: ForeignWatch, *, last: bool = False) -> None:
         for block in watch.output():
             self.relay(block)
-        for record in watch.records(last=last):
-            for finding in self.observe(record, watch.source):
-                self._say(finding)
+        if self._blind:
+            return
+        try:
+            for record in watch.records(last=last):
+                for finding in self.observe(record, watch.source):
+                    self._say(finding)
+        except Exception as error:  # whatever is wrong with what is read, the run itself must go on
+            self._blind = True
+            self.tell("note", words=f"its metrics are not watched any more: {type(error).__name__}: {error}")
 
     def _say(self, finding: Finding) -> None:
         self.tell("finding", finding=finding)
