@@ -53,7 +53,7 @@ def test_the_same_id_resumes_and_is_never_trained_twice() -> None:
 def test_a_file_that_another_one_was_trained_on_top_of_is_refused() -> None:
     second = choose_start(saved(20, file("7"), planned=20), file("8", "B"), steps=20)
     latest = saved(40, file("8", "B"), second, planned=20)
-    with pytest.raises(UsageError, match="--file-id 7 .* already: file 1 of the lineage, which ended at step 20"):
+    with pytest.raises(UsageError, match=r"--file-id 7 .* already: file 1 of the lineage, which ended at step 20"):
         choose_start(latest, file("7"), steps=20)
     with pytest.raises(UsageError, match="already"):
         choose_start(latest, file("7"), steps=20, on_top=True)

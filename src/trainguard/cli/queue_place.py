@@ -78,8 +78,8 @@ def _has_files(folder: Path) -> bool:
 
 def _damaged(path: Path, why: str, shown: str) -> str:
     return (
-        f"{path} cannot be read as a queue ({why}); `trainguard daemon start {shown}` keeps what there is of it beside, "
-        "and builds it anew from the folders"
+        f"{path} cannot be read as a queue ({why}); `trainguard daemon start {shown}` keeps what there is of it "
+        "beside, and builds it anew from the folders"
     )
 
 

@@ -41,8 +41,8 @@ _RAM_OOM = re.compile(
 # NVIDIA, "CUDA Runtime API", cudaError: errors after which the context is gone for the whole process. Xid 79 is the
 # driver's number for a GPU that fell off the bus.
 _GPU_LOST = re.compile(
-    r"device-side assert triggered|unspecified launch failure|illegal memory access|illegal instruction was encountered|"
-    r"misaligned address|uncorrectable ECC|fallen off the bus|GPU is lost|no longer accessible|"
+    r"device-side assert triggered|unspecified launch failure|illegal memory access|"
+    r"illegal instruction was encountered|misaligned address|uncorrectable ECC|fallen off the bus|GPU is lost|no longer accessible|"
     r"CUDA error: (?:unknown error|an? (?:illegal|hardware))|device kernel image is invalid|"
     r"CUBLAS_STATUS_EXECUTION_FAILED|NCCL .*unhandled cuda error"
 )

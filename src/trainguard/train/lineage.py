@@ -263,8 +263,8 @@ def _refuse_a_second_time(last: _Last, now: Identity) -> None:
     before = next((each for each in last.run.history if now.file_id and each.get("file_id") == now.file_id), None)
     if before is not None:
         raise UsageError(
-            f"--file-id {now.file_id} is in {last.path} already: file {before.get('file_number')} of the lineage, which "
-            f"ended at step {before.get('last_step')}; to train the same content once more, give it another --file-id"
+            f"--file-id {now.file_id} is in {last.path} already: file {before.get('file_number')} of the lineage, "
+            f"which ended at step {before.get('last_step')}; to train the same content once more, give it another --file-id"
         )
 
 

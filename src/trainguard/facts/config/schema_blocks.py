@@ -285,8 +285,8 @@ class Queue(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics_port: Annotated[
         Annotated[int, Meta(ge=1, le=65535)] | None,
         about(
-            "A port of this machine (127.0.0.1) at which Prometheus reads the daemon's figures; metrics.prom is written "
-            "in any case.",
+            "A port of this machine (127.0.0.1) at which Prometheus reads the daemon's figures; metrics.prom is "
+            "written in any case.",
             default="None: no port is opened unasked.",
             because="a port is between 1 and 65535",
             example=9464,
