@@ -63,7 +63,7 @@ class Beginnings:
 
 
 def let_go(
-    attempt: Attempt | None, jobs: Sequence[Background[Any]], *, deadline_seconds: float, patience: Patience
+    attempt: Attempt | None, jobs: Sequence[Background[Any] | None], *, deadline_seconds: float, patience: Patience
 ) -> None:
     """Ends the run, which may save until the deadline, and waits for the jobs beside the loop. No word to the queue.
 
@@ -75,7 +75,7 @@ def let_go(
     while patience.signals() < 2:
         late = time.monotonic() > until
         at_rest = attempt is None or attempt.quiet
-        if (at_rest and all(job.done for job in jobs)) or (late and patience.signals()):
+        if (at_rest and all(job is None or job.done for job in jobs)) or (late and patience.signals()):
             return
         if attempt is not None and late and not at_rest:
             attempt.end_now()

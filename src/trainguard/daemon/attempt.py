@@ -17,7 +17,7 @@ from trainguard.daemon.background import Background
 from trainguard.daemon.clock import Every
 from trainguard.daemon.commanding import attempt_folder, before_step, command_line, file_id
 from trainguard.daemon.fitting import known_fit, remember_fit
-from trainguard.daemon.keeping import Held, Work
+from trainguard.daemon.keeping import REFUSED_SECONDS, Held, Work
 from trainguard.daemon.lineage import MovedOnError, Tip
 from trainguard.daemon.progress import Progress, doing
 from trainguard.daemon.readying import make_ready
@@ -38,11 +38,7 @@ from trainguard.signals.codes import run_finding
 logger = logging.getLogger(__name__)
 
 _ROW_SECONDS = 5.0
-# So often one file alone may be unreadable on a disk that answers otherwise, a pause between, before it fails.
-_MOST_UNREAD = 10
 _PATIENCE_SECONDS = 0.2
-# Where the output folder refuses to be written, a disk that is full as a rule: time for a person to see it.
-_REFUSED_SECONDS = 30.0
 # Where the lineage has moved on: long enough that it has come to rest, short enough that nobody waits for it.
 _MOVED_SECONDS = 2.0
 Stage = Literal["custody", "training", "verifying", "over"]
@@ -194,7 +190,7 @@ class Attempt(Held):
             self.stage = "over"
         except OSError as error:
             where = error.filename or self.work.settings.output_dir
-            self._give_back(f"{where}: {error.strerror or error}", delay_seconds=_REFUSED_SECONDS)
+            self._give_back(f"{where}: {error.strerror or error}", delay_seconds=REFUSED_SECONDS)
             self.stage = "over"
         else:
             if problem is not None:
@@ -209,18 +205,6 @@ class Attempt(Held):
                 self.stage = "over"
             else:
                 self._begin()
-
-    def _custody_away(self, error: AwayError) -> None:
-        """A fault of the machine, for which no file may fail: unless it is this one alone, again and again."""
-        name, times = self.file.name, self.file.memory.get(acting.UNREAD)
-        times = (times if isinstance(times, int) else 0) + (1 if error.alone else 0)
-        if times >= _MOST_UNREAD:
-            self._put_aside("failed", f"{name} cannot be read in custody: {error}; look at the disk, then retry it")
-            return
-        # Before the file goes back: between the two nothing may take up another one.
-        self.work.queue.pause(f"mount: {name} cannot be read in custody now: {error}")
-        self._update(memory={**self.lease.file.memory, acting.UNREAD: times})
-        self._give_back(f"custody did not answer: {error}", delay_seconds=_REFUSED_SECONDS)
 
     def _begin(self) -> None:
         work, lease = self.work, self.lease

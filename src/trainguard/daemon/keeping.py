@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
+from trainguard.daemon import acting
 from trainguard.daemon.clock import Every
 from trainguard.daemon.gpu import GpuMemory
 from trainguard.daemon.settings import Settings
-from trainguard.queue.custody import Custody
+from trainguard.queue.custody import AwayError, Custody
 from trainguard.queue.engine import QueueCorruptError
 from trainguard.queue.records import Lease, LostLeaseError, State
 from trainguard.queue.store import Queue
@@ -24,6 +25,10 @@ logger = logging.getLogger(__name__)
 # How often a lease is renewed, as a share of its length, and at which share the run is ended where it could not be:
 # before the server's clock gives the file to another daemon.
 _RENEW, _GIVE_UP = 0.25, 0.7
+# Where a folder refuses to be read or written, a disk that is full as a rule: time for a person to see it.
+REFUSED_SECONDS = 30.0
+# So often one file alone may be unreadable on a disk that answers otherwise, a pause between, before it fails.
+_MOST_UNREAD = 10
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +85,18 @@ class Held:
         delay = {"delay_seconds": delay_seconds} if delay_seconds else {}
         self.file = self.work.queue.move_to(self.lease, "waiting", cause=why, **delay)
         self._first_again()
+
+    def _custody_away(self, error: AwayError) -> None:
+        """A fault of the machine, for which no file may fail: unless it is this one alone, again and again."""
+        name, times = self.file.name, self.file.memory.get(acting.UNREAD)
+        times = (times if isinstance(times, int) else 0) + (1 if error.alone else 0)
+        if times >= _MOST_UNREAD:
+            self._put_aside("failed", f"{name} cannot be read in custody: {error}; look at the disk, then retry it")
+            return
+        # Before the file goes back: between the two nothing may take up another one.
+        self.work.queue.pause(f"mount: {name} cannot be read in custody now: {error}")
+        self._update(memory={**self.lease.file.memory, acting.UNREAD: times})
+        self._give_back(f"custody did not answer: {error}", delay_seconds=REFUSED_SECONDS)
 
     def _put_aside(self, state: State, why: str) -> None:
         self.file = self.work.queue.move_to(self.lease, state, cause=why)

@@ -111,10 +111,8 @@ class Daemon:
                 finally:
                     lost = self._parts.lost
                     if lost is not None:
-                        logger.error(
-                            "%s was lost (%s): the run in training saves, and all begins anew", lost.path, lost.why
-                        )
-                        jobs = [job for job in (self._accepting, self._pruning.job) if job is not None]
+                        logger.error("%s was lost (%s): the run saves, and all begins anew", lost.path, lost.why)
+                        jobs = (self._accepting, self._pruning.job)
                         deadline = self.settings.run.guard.stop_deadline_seconds
                         let_go(self.attempt, jobs, deadline_seconds=deadline, patience=patience)
                     self._close()
@@ -131,8 +129,8 @@ class Daemon:
         self._seeing = Seeing(settings)
         self._pruning = Pruning(self.queue, self.custody)
         self.attempt, self._accepting, self._broken, self._empty = None, None, [], 0
-        queue = settings.run.queue
-        self._inbox = Inbox(settings.inbox, queue.settle_seconds, queue.poll_seconds)
+        run = settings.run.queue
+        self._inbox = Inbox(settings.inbox, run.settle_seconds, run.poll_seconds)
 
     def _pause(self, seconds: float) -> None:
         self._notifier.alive()

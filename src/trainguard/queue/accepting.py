@@ -238,7 +238,8 @@ def _not_fetched(turn: _Turn, candidate: Candidate, error: ChangedError | OSErro
     inbox = turn.inbox
     assert inbox is not None
     if isinstance(error, ChangedError):
-        if error.gone:
+        # Where several daemons serve one inbox it is another one's as a rule, whose row may not stand yet.
+        if error.gone and turn.queue.database.sqlite:
             turn.say(saying.vanished(candidate.path))
         return
     if inbox.refuse(candidate):

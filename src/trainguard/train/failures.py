@@ -42,7 +42,8 @@ _RAM_OOM = re.compile(
 # driver's number for a GPU that fell off the bus.
 _GPU_LOST = re.compile(
     r"device-side assert triggered|unspecified launch failure|illegal memory access|"
-    r"illegal instruction was encountered|misaligned address|uncorrectable ECC|fallen off the bus|GPU is lost|no longer accessible|"
+    r"illegal instruction was encountered|misaligned address|uncorrectable ECC|fallen off the bus|"
+    r"GPU is lost|no longer accessible|"
     r"CUDA error: (?:unknown error|an? (?:illegal|hardware))|device kernel image is invalid|"
     r"CUBLAS_STATUS_EXECUTION_FAILED|NCCL .*unhandled cuda error"
 )

@@ -264,7 +264,8 @@ def _refuse_a_second_time(last: _Last, now: Identity) -> None:
     if before is not None:
         raise UsageError(
             f"--file-id {now.file_id} is in {last.path} already: file {before.get('file_number')} of the lineage, "
-            f"which ended at step {before.get('last_step')}; to train the same content once more, give it another --file-id"
+            f"which ended at step {before.get('last_step')}; give the same content another "
+            "--file-id to train it once more"
         )
 
 
