@@ -236,6 +236,7 @@ def test_a_database_that_is_lost_while_a_file_trains_is_rebuilt(place: Place, ho
     assert daemon.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 def test_a_signal_is_heard_while_the_database_is_locked(place: Place) -> None:
     """By a backup, say: the run saves at once, and the daemon ends though it can tell nobody."""
     place.put("a.jsonl", 400)
@@ -314,6 +315,7 @@ def test_a_rollback_does_not_reach_into_what_was_trained_meanwhile(place: Place)
     assert [row for name, row in place.trained() if name == "c.jsonl"] == list(range(20))
 
 
+@pytest.mark.slow
 def test_a_custody_that_does_not_answer_fails_no_file(place: Place) -> None:
     for name in ("a.jsonl", "b.jsonl", "c.jsonl"):
         place.put(name, 30)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 import sys
 import time
 from dataclasses import replace
@@ -24,6 +26,7 @@ from trainguard.daemon.lineage import MovedOnError, Tip
 from trainguard.daemon.progress import Progress, last_step
 from trainguard.daemon.readying import make_ready
 from trainguard.daemon.settings import Settings, plain_name, read_daemon_settings
+from trainguard.daemon.start import begin_patiently
 from trainguard.daemon.waiting import Waits, waits_for
 from trainguard.errors import UsageError
 from trainguard.queue.custody import AwayError, Custody
@@ -361,7 +364,29 @@ def test_a_pause_for_the_disk_ends_when_there_is_room(tmp_path: Path) -> None:
     while (why := waits.ended(paused)) is None:
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert "GB are free now" in why
+    assert "MB are free now" in why
+
+
+def test_a_small_disk_waits_for_the_room_of_a_checkpoint_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = _settings(tmp_path)
+    folder = settings.output_dir / "checkpoint-4"
+    folder.mkdir(parents=True)
+    free = shutil.disk_usage(tmp_path).free
+    caplog.set_level("INFO")
+    with (folder / "model.safetensors").open("wb") as file:
+        file.truncate(free)  # a hole: it takes no room
+    waits = Waits(settings, probe_seconds=0.05)
+    end = time.monotonic() + 20.0
+    while "that are needed are free" not in caplog.text:
+        assert waits.ended("disk: full") is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    with (folder / "model.safetensors").open("wb") as file:
+        file.truncate(1_000_000)
+    while (why := waits.ended("disk: full")) is None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert "1.5 MB are needed" in why
 
 
 @pytest.mark.parametrize(
@@ -400,6 +425,28 @@ def test_a_queue_that_is_lost_is_known_as_lost_and_told_in_the_log_alone(tmp_pat
     assert parts.lost is not None
     assert not queue.events(kinds=["error"])
     queue.close()
+
+
+def test_a_daemon_that_starts_waits_for_who_has_the_queue_locked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = _settings(tmp_path)
+    open_queue(settings.home, lineage=settings.lineage, owner=settings.owner).close()
+    other = sqlite3.connect(settings.home / "queue.sqlite", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    alive: list[bool] = []
+
+    def looks() -> None:
+        alive.append(True)
+        if len(alive) == 2:
+            other.close()
+
+    assert begin_patiently(settings, lease_seconds=30.0, ended=lambda: True, alive=lambda: None) is None
+    begun = begin_patiently(settings, lease_seconds=30.0, ended=lambda: False, alive=looks)
+    assert begun is not None
+    assert len(alive) == 2
+    assert "tried again" in caplog.text
+    begun.queue.close()
 
 
 def test_names_stay_apart() -> None:

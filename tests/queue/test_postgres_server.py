@@ -9,13 +9,18 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.queue.backends import Backend, taken, waiting
 from tests.queue.postgres import Server, missing
 
+from trainguard.queue import intake
+from trainguard.queue.accepting import accept_ready
+from trainguard.queue.custody import Custody
 from trainguard.queue.engine import QueueBusyError
-from trainguard.queue.store import Incoming
+from trainguard.queue.inbox import Inbox
+from trainguard.queue.store import Incoming, open_queue
 
 pytestmark = pytest.mark.postgres
 
@@ -161,3 +166,30 @@ def test_two_lineages_are_trained_side_by_side(postgres: Server, tmp_path: Path)
     queues[1].event("note")
     assert queues[2].events(kinds=["note"]) == []
     backend.close()
+
+
+def test_a_file_that_another_daemon_may_have_taken_is_no_news(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same inbox served by two: the loser of the race finds the file gone, and its row perhaps not there yet."""
+    (tmp_path / "inbox").mkdir()
+    gone = tmp_path / "inbox" / "a.jsonl"
+    gone.write_text("a row\n")
+    begin = intake.begin
+
+    def vanish(*arguments: Any) -> intake.Batch:
+        gone.unlink()
+        return begin(*arguments)
+
+    monkeypatch.setattr(intake, "begin", vanish)
+    home = tmp_path / "home"
+    with (
+        closing(open_queue(home, lineage="race", owner="one", database_url=postgres.url())) as queue,
+        closing(Inbox(tmp_path / "inbox", 0.0, 0.1)) as inbox,
+    ):
+        end = time.monotonic() + 30.0
+        while gone.exists() and time.monotonic() < end:
+            accepted = accept_ready(inbox, Custody(home), queue)
+            assert not accepted.findings
+            time.sleep(0.05)
+    assert not gone.exists()

@@ -73,7 +73,8 @@ def run_command(
     """Serve CONFIG in the foreground until SIGTERM or Ctrl-C.
 
     The first signal lets the run in training save and stop, the second ends it at once; either way its file goes on
-    with the next start. Exits with 0 when it was stopped, 1 where another daemon serves the folder.
+    with the next start. Exits with 0 when it was stopped or nothing is left, 1 where another daemon serves the folder
+    or, with --until-empty, files wait for a person.
 
     \b
     Examples:

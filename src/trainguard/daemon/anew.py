@@ -1,8 +1,10 @@
-"""A database that is lost while the daemon runs: what goes on ends without it, and the daemon begins anew."""
+"""How a daemon begins and is asked to end; and how it begins anew when its database is lost while it runs."""
 
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +32,13 @@ class Patience:
 
     signals: Callable[[], int]
     pause: Callable[[float], object]
+
+
+def take_signals(heard: Callable[[], None]) -> None:
+    """Calls `heard` at SIGTERM and SIGINT, where that can be asked for: in the main thread."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: heard())
 
 
 class Beginnings:
@@ -63,7 +72,7 @@ class Beginnings:
 
 
 def let_go(
-    attempt: Attempt | None, jobs: Sequence[Background[Any] | None], *, deadline_seconds: float, patience: Patience
+    attempt: Attempt | None, jobs: Sequence[Background[Any] | None], deadline_seconds: float, patience: Patience
 ) -> None:
     """Ends the run, which may save until the deadline, and waits for the jobs beside the loop. No word to the queue.
 

@@ -33,8 +33,8 @@ class Parts:
     `lost` is set once a part has found the queue's database damaged or gone: no part can go on with that one.
     """
 
-    def __init__(self, log: Path) -> None:
-        self.queue: Queue | None = None
+    def __init__(self, log: Path, queue: Queue | None = None) -> None:
+        self.queue = queue
         self.lost: QueueCorruptError | None = None
         self._log = log
         self._failing: dict[str, _Failing] = {}

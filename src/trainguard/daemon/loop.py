@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -16,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trainguard.daemon import start
-from trainguard.daemon.anew import SPARE_SECONDS, Beginnings, Patience, let_go
+from trainguard.daemon.anew import SPARE_SECONDS, Beginnings, Patience, let_go, take_signals
 from trainguard.daemon.attempt import Attempt
 from trainguard.daemon.background import Background
 from trainguard.daemon.checks import Checker
@@ -76,12 +75,11 @@ class Daemon:
         self.attempt: Attempt | None = None
         self._wake = threading.Event()
         self._signals = self._heard_signals = 0
-        self._stopping = self._draining = False
-        self._left_waiting = False
+        self._stopping = self._draining = self._left_waiting = False
         self._end_by = float("inf")
         self._notifier, self._gpu = Notifier(), GpuMemory(visible=visible_devices())
         self._accepting: Background[Accepted] | None = None
-        self._broken: list[Lease] = []
+        self._broken, self._unadopted = list[Lease](), list[Lease]()
         self._look_due = Every(_LOOK_SECONDS)
         self._announcing, self._said = Every(_ANNOUNCE_SECONDS), ""
         self._adopting = Every(lease_seconds / 2)
@@ -95,7 +93,7 @@ class Daemon:
         Raises AlreadyRunningError, UsageError (no such server, a network file system), QueueError at the opening.
         """
         settings = self._begun_with
-        self._take_signals()
+        take_signals(self.ask_to_stop)
         with start.locked(settings):
             self._gpu.remember()
             patience = Patience(signals=lambda: self._signals, pause=self._pause)
@@ -112,9 +110,8 @@ class Daemon:
                     lost = self._parts.lost
                     if lost is not None:
                         logger.error("%s was lost (%s): the run saves, and all begins anew", lost.path, lost.why)
-                        jobs = (self._accepting, self._pruning.job)
                         deadline = self.settings.run.guard.stop_deadline_seconds
-                        let_go(self.attempt, jobs, deadline_seconds=deadline, patience=patience)
+                        let_go(self.attempt, (self._accepting, self._pruning.job), deadline, patience)
                     self._close()
                 begun = beginnings.again() if lost is not None and not self._stopping else None
             return 1 if self._left_waiting else 0
@@ -122,15 +119,13 @@ class Daemon:
     def _prepare(self, settings: Settings, begun: start.Begun) -> None:
         self.queue: Queue = begun.queue
         self.custody: Custody = begun.custody
-        self._parts = Parts(start.log_path(settings))
-        self._parts.queue = self.queue
+        self._parts = Parts(start.log_path(settings), self.queue)
         self._choosing = Choosing(self.queue, settings, begun.leftovers, self.custody)
         self._checker = Checker(self.queue, self.custody, lease_seconds=self.lease_seconds)
         self._seeing = Seeing(settings)
         self._pruning = Pruning(self.queue, self.custody)
-        self.attempt, self._accepting, self._broken, self._empty = None, None, [], 0
-        run = settings.run.queue
-        self._inbox = Inbox(settings.inbox, run.settle_seconds, run.poll_seconds)
+        self.attempt, self._accepting, self._broken, self._unadopted, self._empty = None, None, [], [], 0
+        self._inbox = Inbox(settings.inbox, settings.run.queue.settle_seconds, settings.run.queue.poll_seconds)
 
     def _pause(self, seconds: float) -> None:
         self._notifier.alive()
@@ -148,7 +143,7 @@ class Daemon:
         except UsageError as error:
             logger.error("%s", error)
         self._adopt(begun.adopted)
-        self.queue.event("daemon-start", cause=begun.words, pid=os.getpid())
+        self._parts.run("begin", lambda: self.queue.event("daemon-start", cause=begun.words, pid=os.getpid()))
         self._notifier.ready("serving")
         logger.info("serving %s for %s (process %d)", self.settings.inbox, self.settings.output_dir, os.getpid())
         if self.on_ready is not None:
@@ -211,11 +206,6 @@ class Daemon:
             self._seeing.close(self.queue if answers else None, 5.0)
 
     # Signals and wishes.
-
-    def _take_signals(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: self.ask_to_stop())
 
     def ask_to_stop(self) -> None:
         """The first call lets the run save and ends the daemon, the second ends the run at once. From any thread."""
@@ -299,6 +289,7 @@ class Daemon:
 
     def _work(self) -> None:
         self._hold_broken()
+        self._adopt(self._unadopted)
         if self.attempt is not None:
             self._tick(self.attempt)
         if self.attempt is not None or self._stopping or self._draining:
@@ -361,12 +352,16 @@ class Daemon:
         )
 
     def _adopt(self, leases: list[Lease]) -> None:
+        self._unadopted = []
         for lease in leases:
             logger.warning("%s was in state %s when its daemon ended", lease.file.name, lease.file.state)
             try:
                 self.attempt = start.adopt(self._work_of(), lease) or self.attempt
             except LostLeaseError as error:
                 logger.warning("%s", error)
+            except QueueError as error:
+                logger.warning("%s is taken up later: %s", lease.file.name, error)
+                self._unadopted.append(lease)
             except Exception:
                 # Whatever is the matter with this one: the others must not wait for it, start after start.
                 logger.exception("%s cannot be taken up", lease.file.name)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from trainguard.daemon.acting import WAITS
 from trainguard.daemon.background import Background
 from trainguard.daemon.clock import Every
 from trainguard.daemon.settings import Settings
+from trainguard.facts.checkpoint.reading import checkpoint_folders
 from trainguard.facts.machine.folder import read_folder
 from trainguard.queue.custody import Custody
 
@@ -20,7 +22,9 @@ _PROBE_SECONDS = 15.0
 # Nothing can be asked about the network in general, nor about a GPU without taking it: the next attempt is to show.
 _TRY_SECONDS = 60.0
 _DEADLINE_SECONDS = 10.0
-# A checkpoint that failed for want of room needs as much as the last one, and the file system a little for itself.
+# A checkpoint that failed for want of room needs as much as the last one, and the file system a little for itself;
+# where there is no last one, room for a small model with its optimizer.
+_ROOM = 1.5
 _LEAST_FREE_BYTES = 1 << 30
 _LEAST_FREE_INODES = 1_000
 
@@ -73,10 +77,13 @@ class Waits:
     def _disk(self) -> str | None:
         facts = read_folder(self._settings.output_dir, deadline_seconds=_DEADLINE_SECONDS)
         free, inodes = facts.free_bytes, facts.free_inodes
-        needed = max(self.needed_bytes or 0, 0) or _LEAST_FREE_BYTES
+        newest = _newest_bytes(self._settings.output_dir)
+        needed = max(self.needed_bytes or 0, 0) or (round(newest * _ROOM) if newest else _LEAST_FREE_BYTES)
         if free is None or free < needed or (inodes is not None and inodes < _LEAST_FREE_INODES):
+            have = "?" if free is None else f"{free / 1e6:,.1f} MB"
+            logger.info("still waiting: %s of %.1f MB that are needed are free", have, needed / 1e6)
             return None
-        return f"{free / 1e9:.1f} GB are free now"
+        return f"{free / 1e6:,.1f} MB are free now, {needed / 1e6:,.1f} MB are needed"
 
     def _mount(self) -> str | None:
         facts = read_folder(self._settings.output_dir, deadline_seconds=_DEADLINE_SECONDS)
@@ -87,6 +94,16 @@ class Waits:
             logger.info("still waiting: %s", why)
             return None
         return f"{self._settings.output_dir} answers and can be written"
+
+
+def _newest_bytes(output_dir: Path) -> int | None:
+    """What the newest checkpoint takes, whole or not; None where there is none."""
+    try:
+        folders = checkpoint_folders(output_dir)
+        files = [each for each in folders[-1].rglob("*") if each.is_file()] if folders else []
+        return sum(each.stat().st_size for each in files) or None
+    except OSError:
+        return None
 
 
 def waits_for(paused: str) -> str | None:
