@@ -263,3 +263,18 @@ def test_a_holder_without_a_name_and_no_gpus() -> None:
     assert none.remember() == {}
     assert none.wait(60) is None
     assert GpuMemory(ask=Driver(1)).wait(60) is None
+
+
+def test_an_attempt_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    """A thousand attempts are a thousand descriptors, where each leaves one, and that is the usual limit."""
+
+    def opened() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    Witness(tmp_path).evidence(Ended(exit_code=0), folder=tmp_path)
+    before = opened()
+    for _ in range(5):
+        Witness(tmp_path).evidence(Ended(exit_code=0), folder=tmp_path)
+        lost = Witness(tmp_path)
+        lost.close()
+    assert opened() == before
