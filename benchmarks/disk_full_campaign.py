@@ -43,8 +43,8 @@ def mount(folder: Path, size: int) -> None:
     """A tmpfs at `folder`, in a name space of this process alone from the first call on."""
     from trainguard.drills import inside
 
-    inside._own_mounts()
-    inside._mount("tmpfs", str(folder), "tmpfs", f"size={size}")
+    inside.own_mounts()
+    inside.mount("tmpfs", str(folder), "tmpfs", f"size={size}")
 
 
 def grow(folder: Path, size: int) -> None:
