@@ -115,7 +115,7 @@ def test_what_is_no_database_is_said_by_the_queue(folder: Path, content: bytes) 
     with pytest.raises(GlanceError), glance(path.parent):
         pass
     if content:
-        with pytest.raises(UsageError, match="rebuilds it"):
+        with pytest.raises(UsageError, match="builds it anew"):
             call("status")
 
 

@@ -18,7 +18,8 @@ is known and give an answer, with no clock, no file and no chance in between, so
 ## What is believed, in this order
 
 1. What trainguard itself asked for: a stop is no failure, and who is ended for standing still hung.
-2. A clean exit with all planned steps. Nothing that was printed on the way makes a failure of it.
+2. A result that was saved with all planned steps made, however the process ended after it, and a clean exit with them.
+   Nothing that was printed on the way makes a failure of it.
 3. The run's own last finding, where the process ended by itself.
 4. The kernel. A SIGKILL is one for memory only where the control group has counted it or the kernel's log names the
    process; without that somebody sent it.
