@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from trainguard.daemon.outbox import SUMMARY
-from trainguard.daemon.reporting import figure_of
+from trainguard.daemon.reporting import Readable, figure_of
 from trainguard.queue.records import Event, QueuedFile, State
 from trainguard.report.visible import masked, visible
 
@@ -19,22 +19,9 @@ _PAGE = 5000
 _KINDS = ("accepted", "transition", "attempt-end", "recovered")
 
 
-class Summarised(Protocol):
+class Summarised(Readable, Protocol):
     """The part of a queue that is used here."""
 
-    def list(
-        self, states: Collection[State] | None = None, limit: int | None = None, newest_first: bool = False
-    ) -> Sequence[QueuedFile]: ...
-    def events(
-        self,
-        file_id: int | None = None,
-        after: int = 0,
-        limit: int | None = None,
-        *,
-        kinds: Collection[str] | None = None,
-        newest_first: bool = False,
-    ) -> Sequence[Event]: ...
-    def counts(self) -> dict[State, int]: ...
     @property
     def paused(self) -> str | None: ...
     def alert(
