@@ -17,8 +17,9 @@ from trainguard.errors import UsageError
 from trainguard.findings import Finding
 from trainguard.queue import intake, saying
 from trainguard.queue.custody import Custody, Kept
+from trainguard.queue.hashing import OnProgress, nothing
 from trainguard.queue.inbox import Candidate, Inbox, Look
-from trainguard.queue.intake import Batch, ChangedError, Entry, Identity, OnProgress, Wanted, nothing
+from trainguard.queue.intake import Batch, ChangedError, Entry, Identity, Wanted
 from trainguard.queue.names import is_awkward, is_training_name, safe_name, shown, text_of
 from trainguard.queue.records import Priority, QueuedFile
 from trainguard.queue.sidecars import write_sidecar

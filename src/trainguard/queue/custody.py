@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from trainguard.durable import make_folder, sync_folder
 from trainguard.queue import intake, settled
-from trainguard.queue.intake import Batch, Entry, Identity, OnProgress, Wanted, nothing
+from trainguard.queue.hashing import READ_ONLY, OnProgress, hash_file, hash_open, nothing
+from trainguard.queue.intake import Batch, Entry, Identity, Wanted
 from trainguard.queue.names import safe_name, shown, text_of
 from trainguard.queue.records import Priority, QueuedFile, State
 from trainguard.queue.sidecars import FILES, write_sidecar
@@ -118,7 +119,7 @@ class Custody:
     def keep(self, batch: Batch, entry: Entry, *, tick: OnProgress = nothing) -> Kept:
         """Hashes a fetched file and puts it to its place; it stays in the batch too, until `done`."""
         source = batch.place_of(entry)
-        sha256, size = intake.hash_file(source, tick=tick)
+        sha256, size = hash_file(source, tick=tick)
         path = self.path_of(sha256, entry.name)
         make_folder(self.home / FILES)
         path.parent.mkdir(exist_ok=True)
@@ -156,7 +157,7 @@ class Custody:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                digest, size = intake.hash_open(descriptor, tick=tick)
+                digest, size = hash_open(descriptor, tick=tick)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -221,7 +222,7 @@ class Custody:
         except OSError:
             return True
         try:
-            return os.fstat(descriptor).st_size != size or intake.hash_open(descriptor, tick=tick)[0] != sha256
+            return os.fstat(descriptor).st_size != size or hash_open(descriptor, tick=tick)[0] != sha256
         finally:
             os.close(descriptor)
 
@@ -250,6 +251,6 @@ def _copy(source: Path, target: Path) -> None:
     descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
-        os.fchmod(descriptor, intake.READ_ONLY)
+        os.fchmod(descriptor, READ_ONLY)
     finally:
         os.close(descriptor)

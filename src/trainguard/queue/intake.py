@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,26 +19,18 @@ import msgspec
 from msgspec import Struct
 
 from trainguard.durable import make_folder, sync_folder
+from trainguard.queue.hashing import BLOCK_BYTES, OnProgress, nothing
 from trainguard.queue.names import safe_name, text_of
 from trainguard.queue.records import Priority
 from trainguard.queue.writers import writers_of
 
 INCOMING = "incoming"
-BLOCK_BYTES = 1 << 20
 _PART = ".part"
-# Read-only for everybody: who has no handle from before cannot write any more.
-READ_ONLY = 0o444
-
-OnProgress = Callable[[], None]
 
 
 # Why an original stays, where it is not the machine that refuses.
 OTHER = "there is another file under its name now"
 GONE = "it is not under its name any more"
-
-
-def nothing() -> None:
-    """Where nobody wants to hear of the progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,29 +229,6 @@ def release(batch: Batch, entry: Entry) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return OTHER
-
-
-def hash_file(path: Path, *, tick: OnProgress = nothing) -> tuple[str, int]:
-    """SHA-256 and size of a file, which is synced and made read-only. Raises OSError, also for what is no file."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(PermissionError):  # another user's file: the check before training sees a change
-            os.fchmod(descriptor, READ_ONLY)
-        digest, size = hash_open(descriptor, tick=tick)
-        os.fsync(descriptor)
-        return digest, size
-    finally:
-        os.close(descriptor)
-
-
-def hash_open(descriptor: int, *, tick: OnProgress = nothing) -> tuple[str, int]:
-    """SHA-256 and size of what an open file holds."""
-    digest, size = hashlib.sha256(), 0
-    while block := os.pread(descriptor, BLOCK_BYTES, size):
-        digest.update(block)
-        size += len(block)
-        tick()
-    return digest.hexdigest(), size
 
 
 def _rename(entry: Entry, place: Path, *, leases: bool) -> bool:

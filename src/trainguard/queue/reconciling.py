@@ -13,7 +13,7 @@ from trainguard.queue import intake, settled
 from trainguard.queue.accepting import redo
 from trainguard.queue.codes import queue_finding
 from trainguard.queue.custody import Custody
-from trainguard.queue.intake import OnProgress, nothing
+from trainguard.queue.hashing import OnProgress, hash_file, nothing
 from trainguard.queue.names import shown
 from trainguard.queue.records import ENDED, LEASED, QueuedFile
 from trainguard.queue.sidecars import FILES, sidecars_of, write_sidecar
@@ -92,7 +92,7 @@ def _incoming(folder: Path, findings: list[Finding], *, tick: OnProgress) -> lis
     if not names:
         return []
     try:
-        digest, size = intake.hash_file(folder / names[0], tick=tick)
+        digest, size = hash_file(folder / names[0], tick=tick)
     except OSError:
         return []
     if digest != folder.name:

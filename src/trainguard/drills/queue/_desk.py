@@ -14,8 +14,8 @@ from trainguard.drills.queue._naive import NaiveQueue
 from trainguard.findings import Finding
 from trainguard.queue.accepting import accept_ready
 from trainguard.queue.custody import Custody
+from trainguard.queue.hashing import OnProgress, nothing
 from trainguard.queue.inbox import Inbox, Look
-from trainguard.queue.intake import OnProgress, nothing
 from trainguard.queue.store import Queue, open_queue
 
 Train = Callable[[Path], None]
