@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import shutil
 import signal
 import subprocess
@@ -183,6 +184,13 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     for words in ("40 examples", "40 (2 epochs)", "2 examples a step", "4 of them warm-up", "begins       anew"):
         assert words in out
     assert sorted(each.relative_to(folder) for each in folder.rglob("*")) == before
+
+
+def test_the_log_of_findings_is_heard_again_after_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = logging.getLogger("trainguard.train.callback")
+    before = list(heard.filters)
+    assert here(folder, "--dry-run", monkeypatch=monkeypatch) == 0
+    assert heard.filters == before
 
 
 def test_a_dry_run_loads_neither_torch_nor_transformers(folder: Path) -> None:

@@ -333,7 +333,7 @@ def test_callers_see_each_finding_and_cannot_break_the_run(tmp_path: Path, caplo
 
     guard = Says(WARN, 3, on_finding=look)
     run = trainer(tmp_path, guard)
-    with caplog.at_level(logging.WARNING, logger="trainguard"):  # `trainguard train` in this process turns it down
+    with caplog.at_level(logging.WARNING, logger="trainguard"):
         run.train()
     assert seen == guard.findings
     assert run.state.global_step == 8

@@ -232,11 +232,18 @@ def _stop_before_training() -> None:
 
 
 def _hear_findings_once() -> None:
-    """Findings are printed here; the log, where other scripts read them, would say them a second time."""
+    """Findings are printed here; the log, where other scripts read them, would say them a second time.
+
+    Until the command ends: who runs it inside of a process of their own goes on with the log as it was.
+    """
     import logging
 
+    def is_no_finding(record: logging.LogRecord) -> bool:
+        return record.msg != "%s %s"
+
     heard = logging.getLogger("trainguard.train.callback")
-    heard.addFilter(lambda record: record.msg != "%s %s")
+    heard.addFilter(is_no_finding)
+    click.get_current_context().call_on_close(lambda: heard.removeFilter(is_no_finding))
 
 
 def _codes(forced: tuple[str, ...]) -> frozenset[str]:
