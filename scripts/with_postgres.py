@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,9 +49,16 @@ def main() -> int:
     if not install():
         print(HELP, file=sys.stderr)
         return 2
+    # As Ctrl-C: the command is told, and the server ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     server = Server()
     try:
-        return subprocess.run(command, env={**os.environ, ADDRESS: server.address}, check=False).returncode
+        with subprocess.Popen(command, env={**os.environ, ADDRESS: server.address}) as process:
+            try:
+                return process.wait()
+            finally:
+                if process.poll() is None:
+                    process.terminate()
     finally:
         server.stop()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trainguard.durable import sync_folder, temporary_prefix, write_atomically
+from trainguard.durable import make_folder, make_folder_below, sync_folder, temporary_prefix, write_atomically
 
 
 def test_a_file_is_replaced_at_once_and_nothing_is_left_beside(tmp_path: Path) -> None:
@@ -79,3 +79,13 @@ def test_a_folder_that_cannot_be_synced_is_let_be_and_a_disk_that_lost_it_is_not
 def test_no_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         sync_folder(tmp_path / "gone")
+
+
+def test_a_folder_below_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
+    """As where `files` is a link to a disk that is away."""
+    (tmp_path / "files").symlink_to(tmp_path / "away" / "files")
+    for make in (make_folder, lambda folder: make_folder_below(tmp_path, folder)):
+        with pytest.raises(FileNotFoundError):
+            make(tmp_path / "files" / "abc")
+    make_folder_below(tmp_path, tmp_path / "one" / "two")
+    assert (tmp_path / "one" / "two").is_dir()

@@ -32,12 +32,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, sync: bool = True) -> None:
+def write_atomically(
+    path: Path, content: bytes, *, mode: int = 0o644, sync: bool = True, sync_content: bool = True
+) -> None:
     """Replaces `path` in one step: whoever reads it sees the old content or the new one, whole, after a power cut too.
 
     A killed process may leave a file that begins with `temporary_prefix(path)`, which nobody reads. Raises OSError
     where it cannot be written; then the old content stands. `sync` False leaves the sync of the folder to the caller,
-    who does it once for many files.
+    who does it once for many files, and `sync_content` False that of the file: a power cut before may leave neither.
     """
     descriptor, temporary = tempfile.mkstemp(prefix=temporary_prefix(path), dir=path.parent)
     try:
@@ -45,7 +47,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, sync: boo
             os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if sync_content:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -69,6 +72,21 @@ def make_folder(folder: Path) -> None:
         return
     except FileNotFoundError:
         make_folder(folder.parent)
-        make_folder(folder)
+        folder.mkdir(exist_ok=True)  # below a link that leads nowhere it cannot be made at all
+    sync_folder(folder.parent)
+
+
+def make_folder_below(root: Path, folder: Path) -> None:
+    """As `make_folder`, but neither `root` itself nor what is above it: where a mount is gone, its mount point is left
+    as it is. Raises FileNotFoundError then, and OSError."""
+    if folder == root or root not in folder.parents:
+        os.stat(root)
         return
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        make_folder_below(root, folder.parent)
+        folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)

@@ -37,6 +37,9 @@ class FencedError(TrainguardError):
         super().__init__(
             f"{output_dir}: this process holds number {own:,} and another one was given {highest:,} for this folder, "
             "so it commits no checkpoint and no result any more; the other goes on from the last verified checkpoint"
+            if highest > own
+            else f"{output_dir}: number {own:,} of this process does not stand in {fence_path(output_dir)}, so this is "
+            "not the folder that its daemon means: its mount may be away; nothing is begun in it"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -66,7 +69,7 @@ def write_fence(output_dir: Path, number: int) -> None:
     Raises FencedError where a higher one stands, OSError where it cannot be written.
     """
     path = fence_path(output_dir)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # never the folder itself: its mount may be away
     with _locked(path.with_name(_LOCK)):
         highest = read_fence(output_dir)
         if highest > number:
@@ -103,6 +106,13 @@ class Fence:
         highest = read_fence(self.output_dir)
         if highest > self.number:
             raise FencedError(self.output_dir, self.number, highest)
+
+    def begin(self) -> None:
+        """As `check`, before anything is made: whoever gave the number wrote it into the folder, so that one without it
+        is another folder, such as the empty one under a mount that is away."""
+        self.check()
+        if self.number is not None and (found := read_fence(self.output_dir)) < self.number:
+            raise FencedError(self.output_dir, self.number, found)
 
     @contextlib.contextmanager
     def committing(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ to run as root (its documentation, "Creating a Database Cluster"), so root start
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -16,6 +17,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 ADDRESS = "TRAINGUARD_TEST_POSTGRES"
 # Debian keeps its programs of each release beside each other.
@@ -72,7 +75,7 @@ class Server:
         options = ["-c", "listen_addresses=", "-k", str(self._home), "-c", "fsync=off", "-c", "max_connections=60"]
         with open(self._home / "log", "ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, *options],
+                [*_with_its_parent(), self._programs / "postgres", "-D", self._data, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -105,6 +108,39 @@ class Server:
         assert self._process is not None
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(60)
+
+    def shut_down(self) -> None:
+        """Ends the server as a fast shutdown does: transactions are broken off, clients are told."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(60)
+
+    def freeze(self, *, now: bool = True) -> None:
+        """Stops all processes of the server, which keeps its connections and answers nothing; False: they go on."""
+        assert self._process is not None
+        parent = psutil.Process(self._process.pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP if now else signal.SIGCONT)
+
+    def execute(self, *statements: str, database: str = "postgres") -> None:
+        """Runs statements as the server's first user."""
+        import psycopg
+
+        with psycopg.connect(self._address(database), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[call-overload]
+
+    def cut(self, database: str) -> None:
+        """Ends all connections to a database, as an administrator does."""
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+
+    def ask_for_a_password(self, user: str) -> None:
+        """From now on `user` gets in with a password only."""
+        assert self._process is not None
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"local all {user} scram-sha-256\n{rules.read_text()}")
+        self.execute("SELECT pg_reload_conf()")
 
     def url(self) -> str:
         """The address of a new, empty database."""
@@ -147,6 +183,12 @@ class Server:
             env=_environment(),
             **self._as,
         )
+
+
+def _with_its_parent() -> list[str]:
+    """Begins a command that is ended when the process that starts it is, however that ends (setpriv(1))."""
+    program = shutil.which("setpriv")
+    return [] if program is None else [program, "--pdeathsig", "QUIT", "--"]
 
 
 def _unprivileged() -> pwd.struct_passwd:

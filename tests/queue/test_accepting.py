@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ from trainguard.queue.custody import Custody
 from trainguard.queue.inbox import Inbox
 from trainguard.queue.records import QueuedFile
 from trainguard.queue.sidecars import read_sidecars
-from trainguard.queue.store import Queue, open_queue
+from trainguard.queue.store import Incoming, Queue, open_queue
 
 KILLS = 20
 ROWS = b'{"text": "a"}\n'
@@ -184,13 +184,16 @@ def test_what_somebody_puts_under_the_name_while_it_is_copied_is_another_file(de
     os.link(path, tmp_path / "other-name")  # so that it is copied
     fresh = tmp_path / "fresh"
     fresh.write_bytes(b"new")
+    changed = []
 
     def replace() -> None:
         if fresh.exists():
             fresh.replace(path)
+            changed.append(path.stat().st_ctime_ns)
 
     accepted = accept_ready(desk.inbox, desk.custody, desk.queue, tick=replace)
     assert codes(accepted.findings) == ["QUEUE002"]
+    assert [path.stat().st_ctime_ns] == changed  # it was not even renamed for a moment
     assert accepted.files[0].sha256 == digest(ROWS)
     assert path.read_bytes() == b"new"
     assert desk.accept().files[0].sha256 == digest(b"new")
@@ -383,3 +386,99 @@ def test_a_mount_that_hangs_while_a_file_is_copied_loses_nothing(desk: Desk, mon
     assert [file.sha256 for file in desk.accept().files] == [digest(ROWS)]
     assert len(desk.whole()) == 1
     assert os.listdir(desk.box) == []
+
+
+def _linked(desk: Desk) -> Path:
+    """A file of the inbox with a second name, so that it is copied and its original removed afterwards."""
+    path = desk.put("a.jsonl")
+    os.link(path, desk.home.parent / "other-name")
+    return path
+
+
+def _swapping(path: Path, fresh: Path, then: Callable[[], None] = lambda: None) -> Callable[[Path, Path], None]:
+    """os.rename for a test: `fresh` comes under the name just before the original would be renamed aside."""
+    real = os.rename
+
+    def rename(source: Path, target: Path) -> None:
+        mine = os.path.realpath(source) == os.path.realpath(path)
+        if mine and fresh.exists():
+            os.replace(fresh, path)
+        real(source, target)
+        if mine:
+            then()
+
+    return rename
+
+
+def test_a_file_that_comes_at_the_instant_of_removal_is_not_removed(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, fresh = _linked(desk), tmp_path / "fresh"
+    fresh.write_bytes(b"new")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", _swapping(path, fresh))
+        accepted = desk.accept()
+    assert not fresh.exists()
+    assert [file.sha256 for file in accepted.files] == [digest(ROWS)]
+    assert codes(accepted.findings) == ["QUEUE002"]
+    assert (os.listdir(desk.box), path.read_bytes()) == (["a.jsonl"], b"new")
+    assert [file.sha256 for file in desk.accept().files] == [digest(b"new")]
+    assert len(desk.whole()) == 2
+    assert os.listdir(desk.box) == []
+
+
+@pytest.mark.parametrize("third", [False, True], ids=["name-free", "name-taken"])
+def test_a_file_that_was_set_aside_by_a_process_that_was_killed_comes_back(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, third: bool
+) -> None:
+    """Another's file lies beside its name, and whoever put it there is dead: the next one gives it back."""
+    path, fresh = _linked(desk), tmp_path / "fresh"
+    fresh.write_bytes(b"new")
+    desk.queue.close()
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "rename", _swapping(path, fresh, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+        with open_queue(desk.home, lineage="test", owner="other") as queue:
+            accept_ready(Inbox(desk.box, 0.0), desk.custody, queue)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert not path.exists()
+    desk.queue = open_queue(desk.home, lineage="test", owner="test")
+    put = {digest(ROWS), digest(b"new")}
+    if third:
+        desk.put("a.jsonl", b"newer")
+        put.add(digest(b"newer"))
+    desk.accept()
+    assert {file.sha256 for file in desk.whole()} == put
+    assert os.listdir(desk.box) == []
+
+
+def test_what_was_renamed_is_out_of_the_inbox_for_certain_before_it_has_a_row(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder that the rename went into is synced between the rename and the row."""
+    desk.put("a.jsonl")
+    happened: list[tuple[str, str]] = []
+    rename, fsync, accept_many = os.rename, os.fsync, desk.queue.accept_many
+
+    def renamed(source: Path, target: Path) -> None:
+        rename(source, target)
+        happened.append(("rename", os.path.realpath(os.path.dirname(target))))
+
+    def synced(descriptor: int) -> None:
+        happened.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def written(incoming: Iterable[Incoming]) -> list[tuple[QueuedFile, bool]]:
+        happened.append(("row", ""))
+        return accept_many(incoming)
+
+    monkeypatch.setattr(os, "rename", renamed)
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(desk.queue, "accept_many", written)
+    assert len(desk.accept().files) == 1
+    kinds = [kind for kind, _ in happened]
+    row = kinds.index("row")
+    last = max(number for number, kind in enumerate(kinds[:row]) if kind == "rename")
+    assert os.path.dirname(happened[last][1]) == os.path.realpath(desk.home / intake.INCOMING)
+    assert ("sync", happened[last][1]) in happened[last:row]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from trainguard.queue import intake
+from trainguard.queue import intake, settled
 from trainguard.queue.codes import QUEUE_CODES, duplicate_cause, queue_finding
 from trainguard.queue.custody import AwayError, Custody
+from trainguard.queue.engine import QueueError
 from trainguard.queue.names import is_training_name, safe_name, shown, text_of
+from trainguard.queue.place import MARK, Place
 from trainguard.queue.reasons import reason_text
 from trainguard.queue.records import Event, QueuedFile, State
 from trainguard.queue.retention import prune
@@ -290,3 +296,138 @@ def test_a_custody_that_does_not_answer_is_no_fault_of_a_file(desk: Desk) -> Non
     assert desk.custody.verify(file) is None
     shutil.rmtree(desk.home / "files" / file.sha256)
     assert "somebody removed it" in str(desk.custody.verify(file))
+
+
+def test_a_folder_has_one_mark_whoever_comes_first(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    numbers = {Place(home).claim() for _ in range(3)}
+    assert len(numbers) == 1
+    assert Place(home)._give() in numbers, "of two that come at once the first one stands"
+    assert os.listdir(home) == [MARK]
+    (home / MARK).write_text("no number")
+    assert Place(home).claim() not in numbers
+    assert os.listdir(home) == [MARK]
+
+
+def test_a_folder_that_is_gone_or_another_one_is_away_and_nothing_is_made(desk: Desk) -> None:
+    place = desk.custody.place
+    assert place.away() is None, "of a folder that nobody has marked nothing is known"
+    number = place.claim()
+    file = accept(desk, "a.jsonl", b"one")
+    assert desk.custody.away() is None
+    os.rename(desk.home, desk.home.with_name("kept"))
+    assert f"echo {number} > {desk.home / MARK}" in str(desk.custody.away())
+    with pytest.raises(AwayError):
+        desk.custody.verify(file)
+    with pytest.raises(OSError, match="No such file"):
+        desk.custody.settle(msgspec.structs.replace(file, state="failed"))
+    desk.put("b.jsonl", b"two")
+    with contextlib.suppress(OSError, QueueError):
+        assert desk.accept().files == ()
+    assert not desk.home.exists(), "nothing is made where a mount is gone"
+    assert (desk.box / "b.jsonl").exists()
+    desk.home.mkdir()  # as the mount point of another share
+    assert desk.custody.away() is not None
+    (desk.home / MARK).write_text("0" * 32)
+    assert "the folder of another queue" in str(desk.custody.away())
+    shutil.rmtree(desk.home)
+    os.rename(desk.home.with_name("kept"), desk.home)
+    assert desk.custody.away() is None
+    assert desk.custody.verify(file) is None
+
+
+def test_a_content_that_comes_again_while_it_is_removed_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    accept(desk, "a.jsonl", b"one")
+    end(desk, "done")
+    remove = settled.remove
+
+    def meanwhile(home: Path, file: QueuedFile) -> None:
+        """Between the reading of the rows and the removal, as another thread or `queue add` may do."""
+        remove(home, file)
+        monkeypatch.setattr(settled, "remove", remove)
+        accept(desk, "b.jsonl", b"one")
+
+    monkeypatch.setattr(settled, "remove", meanwhile)
+    prune(desk.custody, desk.queue, keep=0, days=0.0)
+    again = desk.queue.list()[-1]
+    assert (again.name, again.state) == ("b.jsonl", "held")
+    assert desk.custody.verify(again) is None
+
+
+_KEEP = """
+import sys
+from pathlib import Path
+from trainguard.queue.custody import Custody
+with Custody(Path(sys.argv[1])).keeping():
+    print("kept", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_nothing_is_removed_while_another_process_keeps_a_content(desk: Desk) -> None:
+    accept(desk, "a.jsonl", b"one")
+    file = end(desk, "done")
+    with subprocess.Popen(
+        [sys.executable, "-c", _KEEP, str(desk.home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"kept\n"
+        assert prune(desk.custody, desk.queue, keep=0, days=0.0).files == ()
+        assert desk.custody.verify(file) is None
+        other.communicate()
+    assert [each.id for each in prune(desk.custody, desk.queue, keep=0, days=0.0).files] == [file.id]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o777, 0o000])
+@pytest.mark.parametrize("copied", [False, True])
+def test_nobody_may_read_in_custody_who_could_not_before(
+    desk: Desk, mode: int, copied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if copied:
+        monkeypatch.setattr(intake, "_rename", lambda *_, **__: False)
+    desk.put("a.jsonl", b"one").chmod(mode)
+    (file,) = desk.accept().files
+    path = desk.custody.find(file)
+    assert path is not None
+    assert path.stat().st_mode & 0o777 == mode & 0o444 | 0o400
+    shown = end(desk, "failed", cause="x")
+    assert (desk.home / "failed" / f"{shown.id}-a.jsonl" / "a.jsonl").stat().st_mode & 0o777 == mode & 0o444 | 0o400
+
+
+@pytest.mark.parametrize("where", ["intake", "custody"])
+def test_where_modes_cannot_be_changed_files_are_taken_in(
+    desk: Desk, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A private file on a file system that cannot close one to others (Linux, fs/fat/file.c, fat_sanitize_mode)."""
+    change = os.fchmod
+
+    def fixed(descriptor: int, mode: int) -> None:
+        if mode & 0o444 != 0o444:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        change(descriptor, mode)
+
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    if where == "intake":
+        monkeypatch.setattr(intake, "_rename", lambda *_, **__: False)
+    else:
+        monkeypatch.setattr(os, "link", no_links)
+    desk.put("a.jsonl", b"one").chmod(0o600)
+    with monkeypatch.context() as there:
+        there.setattr(os, "fchmod", fixed)
+        (file,) = desk.accept().files
+    path = desk.custody.find(file)
+    assert path is not None
+    assert path.read_bytes() == b"one"
+    assert path.stat().st_mode & 0o077 == 0, "nobody may read it who could not before"
+
+
+def test_what_is_held_is_written_beside_its_content_at_a_start(desk: Desk) -> None:
+    """Where a kill came between, or who held it did not write it."""
+    desk.put("a.jsonl", b"one")
+    (file,) = desk.accept().files
+    desk.queue.hold(file.id, "the labels are wrong")
+    desk.custody.reconcile(desk.queue)
+    assert [(each.state, each.cause) for each in read_sidecars(desk.home)] == [("held", "the labels are wrong")]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from trainguard.facts.machine.mounts import Mount
 from trainguard.queue.inbox import Inbox, Look
 
 ROW = b'{"text": "a"}\n'
@@ -293,3 +294,43 @@ def test_waiting_hears_of_folders_that_come_later(box: Box) -> None:
     while not names(inbox.look()):
         assert inbox.wait(stop, 60.0)
     inbox.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "network"),
+    [
+        ("fuse.sshfs", True),
+        ("fuse", True),
+        ("fuse.unheard-of", True),
+        ("nfs4", True),
+        ("fuseblk", False),
+        ("ext4", False),
+    ],
+)
+def test_what_a_process_or_another_machine_serves_is_asked_with_a_deadline(
+    tmp_path: Path, kind: str, network: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = Mount(mount_point=str(tmp_path), filesystem=kind, source="x", read_only=False)
+    monkeypatch.setattr("trainguard.queue.inbox.read_mounts", lambda: (mount,))
+    assert Inbox(tmp_path, 0.0).network is network
+
+
+def test_what_the_configuration_itself_needs_is_never_taken(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/eval.jsonl").write_bytes(b"{}")
+    (tmp_path / "config.json").write_bytes(b"{}")
+    os.link(tmp_path / "config.json", tmp_path / "data/linked.json")
+    (tmp_path / "data/train.jsonl").write_bytes(b"{}")
+    own = {
+        tmp_path / "config.json": "the configuration of this daemon",
+        tmp_path / "data/../data/eval.jsonl": "its evaluation data of config.json",
+        tmp_path / "gone": "its model of config.json",
+    }
+    inbox = Inbox(tmp_path / "data", 0.0, own=own)
+    look = inbox.look()
+    assert [each.path.name for each in look.ready] == ["train.jsonl"]
+    words = sorted(finding.message for finding in look.findings)
+    assert "eval.jsonl" in words[0]
+    assert "is its evaluation data of config.json and lies in the inbox" in words[0]
+    assert "linked.json" in words[1]
+    assert inbox.look().findings == (), "said once"

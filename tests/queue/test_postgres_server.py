@@ -41,8 +41,21 @@ def server() -> Iterator[Server]:
     server.stop()
 
 
+def _disturb(server: Server, how: str) -> None:
+    if how in ("immediate", "fast"):
+        server.crash() if how == "immediate" else server.shut_down()
+        server.start()
+        return
+    ends = "terminate" if how == "connections" else "cancel"
+    for _ in range(20):
+        server.execute(f"SELECT pg_{ends}_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'queue_%'")
+
+
 @LEFT_TO_THE_COLLECTOR
-def test_a_server_that_crashes_and_comes_back_loses_nothing_and_doubles_nothing(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["immediate", "fast", "connections", "statements"])
+def test_a_server_that_goes_and_comes_back_loses_nothing_and_doubles_nothing(
+    server: Server, tmp_path: Path, how: str
+) -> None:
     if not server.may_stop:
         return  # a given server is not ours to end
     backend = Backend(home=tmp_path / "queue", url=server.url())
@@ -85,8 +98,7 @@ def test_a_server_that_crashes_and_comes_back_loses_nothing_and_doubles_nothing(
         thread.start()
     for _ in range(3):
         progress(4)
-        server.crash()
-        server.start()
+        _disturb(server, how)
     progress(4)
     stop.set()
     for thread in threads:
@@ -183,6 +195,7 @@ def test_a_file_that_another_daemon_may_have_taken_is_no_news(
 
     monkeypatch.setattr(intake, "begin", vanish)
     home = tmp_path / "home"
+    home.mkdir()
     with (
         closing(open_queue(home, lineage="race", owner="one", database_url=postgres.url())) as queue,
         closing(Inbox(tmp_path / "inbox", 0.0, 0.1)) as inbox,

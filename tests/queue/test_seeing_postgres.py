@@ -15,7 +15,9 @@ from tests.daemon.test_outbox import Receiver
 from tests.queue.postgres import Server
 
 from trainguard.daemon.outbox import Raiser
+from trainguard.daemon.seeing import Seeing
 from trainguard.daemon.sending import Courier
+from trainguard.daemon.settings import read_daemon_settings
 from trainguard.errors import UsageError
 from trainguard.facts.config.schema_blocks import Alerts
 from trainguard.queue.store import Queue, open_queue
@@ -115,7 +117,31 @@ def test_alerts_get_out_once_though_two_daemons_tell(folder: Path, url: str) -> 
         for courier in couriers:
             courier.close(30)
         assert queue.outbox(time.time() + 1e6) == []
-    assert set(receiver.keys) == {each.key for each in entries}
+    assert sorted(receiver.keys) == sorted(each.key for each in entries)
     digest = next(body for body, _ in receiver.got if body["key"].startswith("digest:"))
     assert "10 more files failed" in digest["title"]
     assert "DATA002 7, DATA004 3" in digest["text"]
+
+
+def test_what_a_digest_counts_is_left_to_the_daemon_that_stays(folder: Path, url: str) -> None:
+    """One that ends tells what it has counted, under the key of the whole: nobody would tell the rest of it then."""
+
+    def digests(queue: Queue) -> list[str]:
+        return [each.key for each in queue.outbox(time.time() + 1e9) if each.key.startswith("digest:")]
+
+    with closing(Receiver()) as receiver, opened(folder, url) as queue:
+        config = folder / "trainguard.toml"
+        config.write_text(f"{config.read_text()}[alerts]\nwebhook = '{receiver.url}'\nwindow_seconds = {WINDOW}\n")
+        settings = read_daemon_settings(config)
+        settings.home.mkdir(parents=True, exist_ok=True)
+        stays = open_queue(settings.home, lineage=settings.lineage, owner="stays", database_url=url)
+        with closing(stays):
+            stays.announce("idle")
+            for number in range(3):
+                queue.cancel(accepted(queue, f"{number}.jsonl", number=number).id, "DATA002: no rows")
+            receiver.gate.clear()  # what is sent stays in the outbox
+            Seeing(settings).close(queue, 0.0)
+            assert digests(queue) == []
+            stays.announce("stopped")
+            Seeing(settings).close(queue, 0.0)
+            assert len(digests(queue)) == 1

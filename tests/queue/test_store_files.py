@@ -7,7 +7,9 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.queue.backends import Backend, taken, waiting
@@ -15,7 +17,7 @@ from tests.queue.backends import Backend, taken, waiting
 from trainguard.errors import UsageError
 from trainguard.facts.machine import mounts
 from trainguard.queue import engine
-from trainguard.queue.engine import QueueCorruptError, QueueDiskError
+from trainguard.queue.engine import QueueBusyError, QueueCorruptError, QueueDiskError
 from trainguard.queue.rebuild import Rebuilt, recover_queue
 from trainguard.queue.records import DATABASE
 from trainguard.queue.sidecars import write_sidecar
@@ -220,7 +222,7 @@ def test_other_addresses_are_refused(home: Path, url: str) -> None:
 
 
 def test_a_server_that_does_not_answer_is_said_without_its_password(home: Path) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(QueueBusyError, match="did not answer") as caught:
         open_queue(
             home, lineage="run", owner="one", database_url="postgresql://me:s3cret@127.0.0.1:1/x", busy_seconds=0.5
         )
@@ -243,3 +245,21 @@ def test_the_file_is_synced_as_documented(home: Path) -> None:
         synchronous = read(lambda one: one.exec_driver_sql("PRAGMA synchronous").scalar_one())
     assert journal == ("wal" if sqlite3.sqlite_version_info >= (3, 51, 3) else "delete")
     assert synchronous == 3  # EXTRA
+
+
+def test_two_threads_whose_database_answers_again_at_once(home: Path) -> None:
+    """The one forgets the failures while the other reads them: a transaction that went well raises nothing."""
+    with opened(home) as queue:
+        database = queue.database
+
+        class Failures(dict[bool, float]):
+            def values(self) -> Any:
+                if threading.current_thread() is threading.main_thread():
+                    other = threading.Thread(target=database._answers, args=(False,))
+                    other.start()
+                    other.join()
+                return super().values()
+
+        database._failing = Failures({True: 0.0, False: 0.0})
+        queue.pause("wait")
+        assert not database._failing

@@ -22,7 +22,8 @@ from trainguard.queue.inbox import Candidate, Inbox, Look
 from trainguard.queue.intake import Batch, ChangedError, Entry, Identity, Wanted
 from trainguard.queue.names import is_awkward, is_training_name, safe_name, shown, text_of
 from trainguard.queue.records import Priority, QueuedFile
-from trainguard.queue.sidecars import write_sidecar
+from trainguard.queue.sidecars import FILES, write_sidecar
+from trainguard.queue.whole_sync import LEAST_FILES, WholeSync
 from trainguard.queue.writers import writers_of
 
 if TYPE_CHECKING:
@@ -256,14 +257,8 @@ def _finish(turn: _Turn, batch: Batch, *, again: bool = False) -> None:
     """Custody, row, sidecar, and then the original goes. Raises OSError. `again` when it may have been done before."""
     custody = turn.custody
     there = [entry for entry in batch.entries if os.path.lexists(batch.place_of(entry))]
-    kept = [custody.keep(batch, entry, tick=turn.tick) for entry in there]
-    rows = _rows(turn, kept)
-    for file, _ in rows:
-        write_sidecar(custody.home, file, sync=False)
-    for each in kept:
-        custody.sync(each, parent=False)
-    if kept:
-        custody.sync_files()
+    with custody.keeping():
+        rows = _kept(turn, batch, there) if there else []
     for entry, (file, new) in zip(there, rows, strict=True):
         _released(turn, batch, entry, again=again)
         custody.done(batch, entry)
@@ -272,6 +267,30 @@ def _finish(turn: _Turn, batch: Batch, *, again: bool = False) -> None:
             _remarks(turn, entry, file, alone=len(there) <= _NAMED_FILES)
         else:
             turn.again += 1
+
+
+def _kept(turn: _Turn, batch: Batch, entries: Sequence[Entry]) -> list[tuple[QueuedFile, bool]]:
+    """The rows of files that are in custody, each with its sidecar. What has a row was synced before it."""
+    custody = turn.custody
+    crowd = len(entries) >= LEAST_FILES
+    whole = WholeSync.opened([custody.home, custody.home / FILES, batch.folder]) if crowd else None
+    try:
+        kept = [custody.keep(batch, entry, sync=whole is None, tick=turn.tick) for entry in entries]
+        if whole is not None:
+            whole.sync()
+        rows = _rows(turn, kept)
+        for file, _ in rows:
+            write_sidecar(custody.home, file, sync=False, sync_content=whole is None)
+        if whole is not None:
+            whole.sync()
+        else:
+            for each in kept:
+                custody.sync(each, parent=False)
+            custody.sync_files()
+    finally:
+        if whole is not None:
+            whole.close()
+    return rows
 
 
 def _rows(turn: _Turn, kept: Sequence[Kept]) -> list[tuple[QueuedFile, bool]]:

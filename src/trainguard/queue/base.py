@@ -41,16 +41,30 @@ class Base:
     """The database of a queue, seen by one owner for one lineage."""
 
     def __init__(
-        self, database: Database, *, lineage: str, owner: str, max_wait_hours: float, lease_seconds: float
+        self,
+        database: Database,
+        *,
+        lineage: str,
+        owner: str,
+        max_wait_hours: float,
+        lease_seconds: float,
+        key: str | None = None,
     ) -> None:
         self.database = database
         self.lineage = plain_text(lineage)
         self.owner = plain_text(owner)
         self.max_wait_hours = max_wait_hours
         self.lease_seconds = lease_seconds
-        self._key = lineage_key(database, lineage)
+        self._key = key if key is not None else lineage_key(database, lineage)
         # Leases that this object took, (file, fence): what else bears the owner's name was its predecessor's.
         self._held: set[tuple[int, int]] = set()
+        # Leases that it gave up without the database, which still has them as its own.
+        self._given_up: set[tuple[int, int]] = set()
+
+    @property
+    def key(self) -> str:
+        """What the rows of the lineage have in common: `lineage` is what people call it, and may be another path."""
+        return self._key
 
     def _turn(self, connection: Connection) -> Turn:
         row = connection.execute(select(LINEAGES).where(LINEAGES.c.key == self._key).with_for_update()).mappings().one()

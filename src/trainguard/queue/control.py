@@ -1,18 +1,20 @@
-"""What goes between a daemon and everybody else through the database: pauses, wishes, who is there, fits, alerts."""
+"""What goes between a daemon and everybody else through the database: pauses, wishes, who is there, fits."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from trainguard.queue.base import Base
-from trainguard.queue.records import Event, OutboxEntry, Worker
-from trainguard.queue.rows import entry_of, event_of, from_json, key_of, plain_text, rows_of, short, to_json, worker_of
-from trainguard.queue.schema import EVENTS, FITS, LINEAGES, OUTBOX, WORKERS
+from trainguard.queue.records import Event, Worker
+from trainguard.queue.rows import event_of, key_of, plain_text, rows_of, short, worker_of
+from trainguard.queue.schema import EVENTS, FITS, LINEAGES, WORKERS
+
+# A daemon announces itself every 20 s (daemon/loop.py); one that has not done so three times is gone.
+_ALIVE_SECONDS = 60.0
 
 
 class Control(Base):
@@ -104,6 +106,16 @@ class Control(Base):
 
         return self.database.read(work)
 
+    def others(self) -> list[Worker]:
+        """The other daemons that serve this lineage now, as far as one can tell."""
+        workers = self.workers()
+        now = self.database.read(self.database.now) if workers else 0.0
+        return [
+            each
+            for each in workers
+            if each.owner != self.owner and each.doing != "stopped" and abs(now - each.seen) < _ALIVE_SECONDS
+        ]
+
     def remember_fit(self, key: str, batch_size: int, gradient_accumulation: int) -> None:
         """Remembers which micro-batch fitted for `key` (model, method, length and GPU)."""
 
@@ -131,80 +143,6 @@ class Control(Base):
 
         return self.database.read(work)
 
-    def alert(
-        self, key: str, severity: str, title: str, body: str, file_id: int | None = None, after_seconds: float = 0.0
-    ) -> bool:
-        """Puts an alert into the outbox, to be delivered after `after_seconds`. False where this key was there before,
-        delivered or not: then nothing changes."""
-
-        def work(connection: Connection) -> bool:
-            turn = self._turn(connection)
-            alert_key = key_of(key)
-            mine = (OUTBOX.c.lineage_key == self._key) & (OUTBOX.c.alert_key == alert_key)
-            if connection.execute(select(OUTBOX.c.id).where(mine)).scalar_one_or_none() is not None:
-                return False
-            connection.execute(
-                insert(OUTBOX).values(
-                    lineage_key=self._key,
-                    alert_key=alert_key,
-                    key=short(key),
-                    time=turn.now,
-                    severity=plain_text(severity)[:10],
-                    title=short(title),
-                    body=plain_text(body),
-                    file_id=file_id,
-                    next_try=turn.now + after_seconds,
-                )
-            )
-            return True
-
-        return self.database.write(work)
-
-    def outbox(self, now: float) -> list[OutboxEntry]:
-        """The alerts that are due at `now` (unix seconds) and not closed, oldest first."""
-
-        def work(connection: Connection) -> list[OutboxEntry]:
-            # An entry from the future: the clock was put back since, so its pause says nothing.
-            due = or_(OUTBOX.c.next_try <= now, OUTBOX.c.time > now)
-            rows = rows_of(
-                connection,
-                select(OUTBOX)
-                .where(OUTBOX.c.lineage_key == self._key, OUTBOX.c.closed == 0, due)
-                .order_by(OUTBOX.c.id),
-            )
-            return [entry_of(row) for row in rows]
-
-        return self.database.read(work)
-
-    def delivered(self, number: int, channel: str) -> None:
-        """Writes down that `channel` took the alert."""
-
-        def work(connection: Connection) -> None:
-            turn = self._turn(connection)
-            row = connection.execute(select(OUTBOX.c.delivered).where(OUTBOX.c.id == number)).one_or_none()
-            if row is not None:
-                channels = {**_object(row[0]), channel: turn.now}
-                connection.execute(update(OUTBOX).where(OUTBOX.c.id == number).values(delivered=to_json(channels)))
-
-        self.database.write(work)
-
-    def undelivered(self, number: int, next_try: float) -> None:
-        """Counts a try that some channel did not take; the entry is due again at `next_try`, unix seconds."""
-        self._change_entry(number, {"tries": OUTBOX.c.tries + 1, "next_try": next_try})
-
-    def close_alert(self, number: int) -> None:
-        """The alert leaves the outbox: all channels have it, or it is given up. Its row is kept."""
-        self._change_entry(number, {"closed": 1})
-
-    def _change_entry(self, number: int, values: Mapping[str, Any]) -> None:
-        def work(connection: Connection) -> None:
-            self._turn(connection)
-            connection.execute(
-                update(OUTBOX).where(OUTBOX.c.id == number, OUTBOX.c.lineage_key == self._key).values(**values)
-            )
-
-        self.database.write(work)
-
     def _set_paused(self, why: str | None, kind: str) -> None:
         def work(connection: Connection) -> None:
             turn = self._turn(connection)
@@ -218,10 +156,3 @@ class Control(Base):
             self._note(turn, kind, cause=why if why is not None else turn.paused)
 
         self.database.write(work)
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        return from_json(text)
-    except ValueError:
-        return {}

@@ -6,19 +6,23 @@ here is told in `intake`; nothing here is deleted but by `retention`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainguard.durable import make_folder, sync_folder
+from trainguard.durable import make_folder_below, sync_folder
 from trainguard.queue import intake, settled
-from trainguard.queue.hashing import READ_ONLY, OnProgress, hash_file, hash_open, nothing
+from trainguard.queue.hashing import OnProgress, hash_file, hash_open, nothing, read_only
 from trainguard.queue.intake import Batch, Entry, Identity, Wanted
 from trainguard.queue.names import safe_name, shown, text_of
+from trainguard.queue.place import Place
 from trainguard.queue.records import Priority, QueuedFile, State
 from trainguard.queue.sidecars import FILES, write_sidecar
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 # What os.link says where a file system has no hard links, or one more is not allowed (link(2)).
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV)
 
+_LOCK = "custody.lock"
 # What a disk or a server says for itself, whatever the file (errno(3)).
 MACHINE_ERRORS = frozenset(
     {
@@ -75,8 +80,9 @@ class Custody:
     """The files under `home`, the queue's folder. Methods raise OSError where the disk refuses; nothing is lost
     then."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, place: Place | None = None) -> None:
         self.home = home
+        self.place = place if place is not None else Place(home)
         self._known: int | None = None  # the inode of `files/` when a content was found in it last
 
     def path_of(self, sha256: str, name: str) -> Path:
@@ -116,17 +122,32 @@ class Custody:
         finally:
             batch.finish()
 
-    def keep(self, batch: Batch, entry: Entry, *, tick: OnProgress = nothing) -> Kept:
-        """Hashes a fetched file and puts it to its place; it stays in the batch too, until `done`."""
+    def keep(self, batch: Batch, entry: Entry, *, sync: bool = True, tick: OnProgress = nothing) -> Kept:
+        """Hashes a fetched file and puts it to its place; it stays in the batch too, until `done`. `sync` False leaves
+        the sync of the content to the caller."""
         source = batch.place_of(entry)
-        sha256, size = hash_file(source, tick=tick)
+        sha256, size = hash_file(source, sync=sync, tick=tick)
         path = self.path_of(sha256, entry.name)
-        make_folder(self.home / FILES)
-        path.parent.mkdir(exist_ok=True)
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except FileNotFoundError:
+            make_folder_below(self.home, path.parent)
         # The same content under the same name may be there. If it is damaged, the new one is right by its hash.
         if not path.exists() or self._damaged(path, sha256, size, tick=tick):
             _second_name(source, path)
         return Kept(sha256=sha256, size=size, path=path, name=entry.name, origin=entry.origin, priority=entry.priority)
+
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Around `keep` and the rows that follow: what is found there already is not removed before its row stands."""
+        with _lock(self.home / _LOCK, fcntl.LOCK_SH):
+            yield
+
+    @contextlib.contextmanager
+    def removing(self) -> Iterator[bool]:
+        """Around the last look at the rows of a content and its end. False while somebody keeps one: not now, then."""
+        with _lock(self.home / _LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+            yield alone
 
     def sync(self, kept: Kept, *, parent: bool = True) -> None:
         """Makes the names of a content survive a power cut, its sidecars too; `parent` False leaves `sync_files` to
@@ -179,6 +200,8 @@ class Custody:
 
         To be asked where a content is missing; None: then somebody removed it.
         """
+        if (why := self.place.away()) is not None:
+            return why
         folder = self.home / FILES
         try:
             os.listdir(folder)
@@ -227,6 +250,30 @@ class Custody:
             os.close(descriptor)
 
 
+@contextlib.contextmanager
+def _lock(path: Path, how: int) -> Iterator[bool]:
+    """flock(2) on a file that is never removed, between threads and processes; False where another one holds it.
+
+    A file system without locks is let be: the queue's database is refused there, but for a server's.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        yield not how & fcntl.LOCK_NB  # nothing is removed where that cannot be told
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, how)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass
+        yield True
+    finally:
+        os.close(descriptor)
+
+
 def _inode(path: Path) -> int | None:
     try:
         return os.stat(path).st_ino
@@ -247,10 +294,13 @@ def _second_name(source: Path, path: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
+    mode = read_only(os.stat(source).st_mode)
+    descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        with open(source, "rb") as reading, open(descriptor, "wb", closefd=False) as writing:
+            shutil.copyfileobj(reading, writing)
+        with contextlib.suppress(PermissionError):  # as in intake
+            os.fchmod(descriptor, mode)
         os.fsync(descriptor)
-        os.fchmod(descriptor, READ_ONLY)
     finally:
         os.close(descriptor)

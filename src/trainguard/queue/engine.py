@@ -1,28 +1,32 @@
-"""The database of a queue: how it is opened, what its errors mean, and transactions that wait for their turn.
+"""The database of a queue: transactions that wait for their turn, and SQLite: how it is opened, what its errors mean.
 
 SQLite: one file beside the run, in a rollback journal unless the linked library has the repair of the WAL reset
 (https://sqlite.org/wal.html#walresetbug, 3.51.3), `synchronous=EXTRA` (https://sqlite.org/pragma.html#pragma_synchronous:
 with DELETE journals also the folder is synced after the journal is gone, so that no commit is undone by a power cut).
-PostgreSQL: the same statements, the server's clock.
+PostgreSQL (server.py): the same statements, the server's clock.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from trainguard.errors import TrainguardError, UsageError
 from trainguard.facts.machine.mounts import is_network, mount_of, read_mounts
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -35,14 +39,13 @@ _SQLITE_WAIT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _SQLITE_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA})
 # "the database file has been moved since it was opened": somebody deleted or replaced it (rescode.html).
 _SQLITE_MOVED = 1032
-# SQLSTATE of PostgreSQL (appendix A): serialization failure, deadlock, lock not available, the server goes down or
-# comes up, classes 08 (connection) and 53 (too many connections, out of memory).
-_POSTGRES_WAIT = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57014", "25P03"})
-_POSTGRES_DISK_FULL = "53100"
 
 
 class QueueError(TrainguardError):
-    """The queue's database cannot do what was asked."""
+    """The queue's database cannot do what was asked. `again`: the same has been raised before, and the database has not
+    answered since; who writes a log has said so."""
+
+    again = False
 
 
 class QueueBusyError(QueueError):
@@ -52,6 +55,10 @@ class QueueBusyError(QueueError):
 
 class QueueDiskError(QueueError):
     """The database cannot be written or read: the disk is full, broken or read-only. Nothing was written."""
+
+
+class QueueRefusedError(QueueError):
+    """The server does not take this user, has no such database, or has other tables there. Nothing was written."""
 
 
 class QueueCorruptError(QueueError):
@@ -72,15 +79,26 @@ def wall_clock() -> float:
     return time.time()
 
 
+class Judge(Protocol):
+    """What an exception of a driver means for a transaction: what to raise, None where waiting may help. `lost`: the
+    connection is gone. And what to say where that took too long."""
+
+    def problem(self, origin: BaseException, *, lost: bool) -> BaseException | None: ...
+    def late(self, origin: BaseException, seconds: float) -> str: ...
+
+
 class Database:
     """An open database, and the transactions on it. `place` is for messages and never has a password in it."""
 
-    def __init__(self, engine: Engine, *, place: str, path: Path | None, busy_seconds: float) -> None:
+    def __init__(self, engine: Engine, *, place: str, path: Path | None, judge: Judge, busy_seconds: float) -> None:
         self.engine = engine
         self.place = place
         self.path = path
         self.busy_seconds = busy_seconds
         self.sqlite = path is not None
+        self._judge = judge
+        # Since when (monotonic) reading (True) and writing (False) has failed.
+        self._failing: dict[bool, float] = {}
 
     def now(self, connection: Connection) -> float:
         """Unix seconds: of the server, so that machines agree on when a lease ends; of this machine with SQLite."""
@@ -109,26 +127,42 @@ class Database:
         while True:
             try:
                 with self._transaction(reading) as connection:
-                    return work(tries)(connection)
+                    result = work(tries)(connection)
             except Exception as error:
                 # A connection that is being set up gives the driver's own exceptions, any other SQLAlchemy's.
                 origin = error.orig if isinstance(error, DBAPIError) else error
                 if not isinstance(origin, sqlite3.Error) and not _is_psycopg(origin):
                     raise
+                assert origin is not None
                 lost = isinstance(error, DBAPIError) and error.connection_invalidated
-                problem = self._problem(origin, lost=lost)
+                problem = self._judge.problem(origin, lost=lost)
+                waited = time.monotonic() - start
+                if problem is None and waited >= self.busy_seconds:
+                    problem = QueueBusyError(self._judge.late(origin, waited))
+                if isinstance(problem, QueueError):
+                    problem.again = reading in self._failing
+                    self._failing.setdefault(reading, start)
+                    # Neither the statement nor its values, of which the chain of exceptions is full, are for a log.
+                    raise problem from None
                 if problem is not None:
                     raise problem from error
-                waited = time.monotonic() - start
-                if waited >= self.busy_seconds:
-                    raise QueueBusyError(
-                        f"{self.place} was locked or did not answer for {waited:.0f} s ({_line(origin)}); end the "
-                        "program that keeps it open, then try again"
-                    ) from error
                 # Full jitter, so that several waiting processes do not knock at the same instant (Brooker, "Exponential
                 # Backoff and Jitter", AWS 2015).
                 time.sleep(random.uniform(0.0, min(0.05 * 2.0 ** min(tries, 6), 2.0)))
                 tries += 1
+            else:
+                self._answers(reading)
+                return result
+
+    def _answers(self, reading: bool) -> None:
+        """After a transaction that went well. A write says that reading goes too, and not the other way round."""
+        failing = self._failing
+        if not failing or (reading and False in failing):
+            return
+        # Replaced and not emptied: another thread, whose transaction went well too, may be between these lines.
+        self._failing = {}
+        silent = time.monotonic() - min(list(failing.values()))
+        logger.warning("%s answers again, after %.0f s", self.place, silent)
 
     @contextmanager
     def _transaction(self, reading: bool) -> Iterator[Connection]:
@@ -137,21 +171,15 @@ class Database:
             with connection.begin():
                 yield connection
 
-    def _problem(self, origin: BaseException | None, *, lost: bool) -> BaseException | None:
-        """What to raise, None where waiting may help. `lost`: the connection is gone."""
-        if isinstance(origin, sqlite3.Error):
-            return self._sqlite_problem(origin)
-        state = getattr(origin, "sqlstate", None) or ""
-        if state == _POSTGRES_DISK_FULL:
-            return QueueDiskError(f"{self.place} has no space left; free some on the database's server")
-        if lost or state in _POSTGRES_WAIT or state[:2] in ("08", "53"):
-            return None
-        if not state and type(origin).__name__ in ("OperationalError", "ConnectionTimeout", "InterfaceError"):
-            return None
-        return origin
 
-    def _sqlite_problem(self, origin: sqlite3.Error) -> BaseException | None:
-        assert self.path is not None
+@dataclass(frozen=True, slots=True)
+class _Sqlite:
+    """What errors of SQLite mean."""
+
+    path: Path
+
+    def problem(self, origin: BaseException, *, lost: bool) -> BaseException | None:
+        del lost  # there is no connection that could be
         code = getattr(origin, "sqlite_errorcode", None)
         low = None if code is None else code & 0xFF
         text = str(origin)
@@ -160,10 +188,15 @@ class Database:
         if low in _SQLITE_CORRUPT or code == _SQLITE_MOVED or "no such table" in text or "no such column" in text:
             return QueueCorruptError(self.path, text)
         if low in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            return QueueDiskError(f"{self.place} cannot be written ({text}); free space on its disk")
+            return QueueDiskError(f"{self.path} cannot be written ({text}); free space on its disk")
         if low in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-            return QueueDiskError(f"{self.place} cannot be opened for writing ({text}); check its owner and its mount")
-        return QueueError(f"{self.place}: {text}") if low is None else origin
+            return QueueDiskError(f"{self.path} cannot be opened for writing ({text}); check its owner and its mount")
+        return QueueError(f"{self.path}: {text}") if low is None else origin
+
+    def late(self, origin: BaseException, seconds: float) -> str:
+        return (
+            f"{self.path} was locked for {seconds:.0f} s ({origin}); end the program that keeps it open, then try again"
+        )
 
 
 def open_sqlite(path: Path, *, busy_seconds: float) -> Database:
@@ -197,62 +230,7 @@ def open_sqlite(path: Path, *, busy_seconds: float) -> Database:
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
-    return Database(engine, place=str(path), path=path, busy_seconds=busy_seconds)
-
-
-def open_postgres(url: str, *, busy_seconds: float) -> Database:
-    """A database on a PostgreSQL server. Raises UsageError for an address that is none, or without its driver."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise UsageError("the database's address is not one; write postgresql://user@host/database") from error
-    if parsed.drivername.partition("+")[0] not in ("postgresql", "postgres"):
-        raise UsageError(
-            f"a queue cannot be kept in {parsed.drivername!r}; write postgresql://user@host/database, or leave the "
-            "address out for SQLite"
-        )
-    place = parsed.set(drivername="postgresql").render_as_string(hide_password=True)
-    # Every wait of the network ends (libpq-connect): a server that is gone must not hold up the daemon.
-    limits = {
-        "connect_timeout": "10",
-        "keepalives_idle": "10",
-        "keepalives_interval": "5",
-        "keepalives_count": "3",
-        "tcp_user_timeout": "30000",
-        "application_name": "trainguard",
-        "client_encoding": "utf8",
-    }
-    query = {**limits, **{key: value for key, value in parsed.query.items() if key in limits}}
-    try:
-        engine = create_engine(
-            parsed.set(drivername="postgresql+psycopg", query={**parsed.query, **query}),
-            pool_size=4,
-            max_overflow=8,
-            pool_pre_ping=True,
-            use_native_hstore=False,  # a question less with every connection
-            # Statements prepared on the server do not survive a pooler between (psycopg: prepared statements).
-            connect_args={"prepare_threshold": None},
-        )
-    except ImportError as error:
-        raise UsageError(
-            f"PostgreSQL needs a driver that is not installed ({error}); run: pip install 'trainguard[daemon]'"
-        ) from error
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: object) -> None:
-        try:
-            with connection.cursor() as cursor:
-                # A machine that vanishes in the middle of a transaction must not keep its locks.
-                cursor.execute(
-                    "SET synchronous_commit = on; SET idle_in_transaction_session_timeout = '30s'; "
-                    "SET lock_timeout = '10s'; SET statement_timeout = '60s'"
-                )
-            connection.commit()
-        except BaseException:
-            connection.close()
-            raise
-
-    return Database(engine, place=place, path=None, busy_seconds=busy_seconds)
+    return Database(engine, place=str(path), path=path, judge=_Sqlite(path), busy_seconds=busy_seconds)
 
 
 def refuse_network(folder: Path) -> None:
@@ -268,8 +246,3 @@ def refuse_network(folder: Path) -> None:
 
 def _is_psycopg(error: BaseException | None) -> bool:
     return error is not None and type(error).__module__.partition(".")[0] == "psycopg"
-
-
-def _line(error: BaseException | None) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -76,6 +76,14 @@ class Glance:
         found = {row["state"]: int(row["files"]) for row in rows}
         return {state: found.get(state, 0) for state in STATES}
 
+    def stuck_alerts(self) -> tuple[int, float | None]:
+        rows = self._rows(
+            "SELECT count(*) AS alerts, min(time) AS oldest FROM trainguard_outbox "
+            "WHERE lineage_key = ? AND closed = 0 AND tries > 0",
+            (self._key,),
+        )
+        return int(rows[0]["alerts"]), float(rows[0]["oldest"]) if rows[0]["oldest"] is not None else None
+
     def workers(self) -> Sequence[Worker]:
         rows = self._rows("SELECT * FROM trainguard_workers WHERE lineage_key = ? ORDER BY seen DESC", (self._key,))
         return [worker_of(row) for row in rows]

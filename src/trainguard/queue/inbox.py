@@ -6,12 +6,13 @@ nobody has had it open for writing. A link is never followed; FIFOs, sockets and
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -77,6 +78,7 @@ class _Seen:
 class Inbox:
     """Looks at a folder and its subfolders high, normal and low. Methods never raise OSError.
 
+    `own` are files that the configuration itself needs, by what they are for people: never taken, whatever their name.
     `clock` is the monotonic clock. What stands in the folder is told once for as long as it stands there.
     """
 
@@ -89,12 +91,14 @@ class Inbox:
         clock: Callable[[], float] = monotonic,
         deadline_seconds: float = DEADLINE_SECONDS,
         network: bool | None = None,
+        own: Mapping[Path, str] | None = None,
     ) -> None:
         self.folder = Path(os.path.abspath(folder))
         self.settle_seconds = settle_seconds
         self.poll_seconds = poll_seconds
         self._clock = clock
         self._given_network = network
+        self._own = dict(own or {})
         self._seen: dict[Path, _Seen] = {}
         self._told: dict[tuple[str, str], Identity | None] = {}
         self._left: dict[Path, Identity] = {}
@@ -106,12 +110,12 @@ class Inbox:
 
     @property
     def network(self) -> bool:
-        """Whether the folder lies on another machine, which sends no events and may not answer."""
+        """Whether the folder lies on another machine, or in a process (FUSE): it may send no events, and not answer."""
         if self._given_network is not None:
             return self._given_network
         mounts = read_mounts()
         mount = mount_of(str(self.folder), mounts) if mounts is not None else None
-        return mount is not None and is_network(mount.filesystem)
+        return mount is not None and (is_network(mount.filesystem) or _is_fuse(mount.filesystem))
 
     def look(self) -> Look:
         """Looks once. On a network mount that does not answer it is given up at the deadline (SYS012)."""
@@ -178,12 +182,13 @@ class Inbox:
         findings: list[Finding] = []
         present: set[Path] = set()
         told: set[tuple[str, str]] = {("", "silent")}
+        own = self._own_files()
         for entry, priority in self._entries(findings, told):
             path = Path(entry.path)
             try:
                 found = entry.stat(follow_symlinks=False)
                 # Of a name that stands in the folder but cannot be asked, the next look will tell.
-                refused = self._refused(entry, found, priority)
+                refused = self._refused(entry, found, priority, own)
             except OSError:
                 continue
             present.add(path)
@@ -257,8 +262,17 @@ class Inbox:
                 found.append((entry, priority))
         return found
 
+    def _own_files(self) -> dict[tuple[int, int], str]:
+        """Those that are there now, by device and inode: under whatever name they stand here."""
+        there = {}
+        for path, role in self._own.items():
+            with contextlib.suppress(OSError, ValueError):
+                known = os.stat(path)
+                there[known.st_dev, known.st_ino] = role
+        return there
+
     def _refused(
-        self, entry: os.DirEntry[str], found: os.stat_result, priority: Priority
+        self, entry: os.DirEntry[str], found: os.stat_result, priority: Priority, own: Mapping[tuple[int, int], str]
     ) -> tuple[str, Callable[[], Finding]] | None:
         """What is left alone, by its kind, and how it is said; None for a file that may be taken."""
         path = Path(entry.path)
@@ -268,6 +282,8 @@ class Inbox:
             return "folder", lambda: saying.folder(path, self.folder)
         if not stat.S_ISREG(found.st_mode):
             return "special", lambda: saying.special(path, found.st_mode)
+        if (role := own.get((found.st_dev, found.st_ino))) is not None:
+            return "own", lambda: saying.own_file(path, role)
         if not is_training_name(entry.name):
             return "ending", lambda: saying.other_file(path, priority)
         return None
@@ -309,6 +325,12 @@ class Inbox:
             return []
         self._told[key] = identity
         return [finding()]
+
+
+def _is_fuse(filesystem: str) -> bool:
+    """`fuse` or `fuse.NAME`: changes by others are not told there (inotify(7), "Limitations and caveats"), and the
+    process may hang. `fuseblk` is a local disk."""
+    return filesystem.partition(".")[0] == "fuse"
 
 
 def _priority(name: str) -> Priority:

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from trainguard.durable import make_folder, sync_folder
-from trainguard.queue.hashing import BLOCK_BYTES, OnProgress, nothing
+from trainguard.durable import make_folder_below, sync_folder
+from trainguard.queue.hashing import BLOCK_BYTES, OnProgress, nothing, read_only
 from trainguard.queue.names import safe_name, text_of
 from trainguard.queue.records import Priority
 from trainguard.queue.writers import writers_of
@@ -97,10 +97,10 @@ class Batch:
     journal: Path
     entries: list[Entry] = field(default_factory=list)
     descriptor: int = -1
+    folder: Path = field(init=False)
 
-    @property
-    def folder(self) -> Path:
-        return self.journal.with_suffix("")
+    def __post_init__(self) -> None:
+        self.folder = self.journal.with_suffix("")
 
     def place_of(self, entry: Entry) -> Path:
         return self.folder / entry.entry
@@ -125,7 +125,7 @@ class Batch:
 def begin(home: Path, wanted: Iterable[Wanted]) -> Batch:
     """Writes the journal of what will be taken in. Raises OSError."""
     incoming = home / INCOMING
-    make_folder(incoming)
+    make_folder_below(home, incoming)
     journal = incoming / f"{secrets.token_hex(8)}.json"
     entries = [_entry(number, each) for number, each in enumerate(wanted)]
     # Locked and written under another name: a journal is never seen without its lock, or half.
@@ -298,6 +298,8 @@ def _copy(entry: Entry, place: Path, *, leases: bool, tick: OnProgress) -> None:
                 while block:
                     block = block[os.write(target, block) :]
                 tick()
+            with contextlib.suppress(PermissionError):  # vfat closes no file to others; it stays as it was made
+                os.fchmod(target, read_only(os.fstat(source).st_mode))
             os.fsync(target)
         finally:
             os.close(target)

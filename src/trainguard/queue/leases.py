@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, updat
 from trainguard.queue.base import Base, Turn
 from trainguard.queue.codes import queue_finding
 from trainguard.queue.order import overtaken
-from trainguard.queue.records import ENDED, LEASED, Lease, LostLeaseError, QueuedFile, State
+from trainguard.queue.records import ENDED, LEASED, Happened, Lease, LostLeaseError, QueuedFile, State
 from trainguard.queue.rows import file_of, rows_of, short, to_json
 from trainguard.queue.schema import FILES, LINEAGES
 
@@ -32,20 +32,22 @@ _IN_TRAINING: tuple[State, ...] = ("training", "verifying")
 class Leases(Base):
     """The daemon's side of a queue."""
 
-    def take(self, states: tuple[State, ...] = ("waiting",), to: State = "training") -> Lease | None:
+    def take(
+        self, states: tuple[State, ...] = ("waiting",), to: State = "training", *, only: int | None = None
+    ) -> Lease | None:
         """The file that is next, now in state `to` and leased to this owner; None where nothing is to be done.
 
         Takes nothing for training while the queue is paused or another file of the lineage is in training. A file whose
         pause (`not_before`) has not ended is passed over, as is a row that cannot be read (it is held). `attempts`
-        counts the takings for training. Raises QueueBusyError.
+        counts the takings for training. `only` is the number of the one file that may be taken. Raises QueueBusyError.
         """
 
         # An idle daemon asks for ever, and must neither write nor sync for that.
-        if not self.database.read(lambda connection: self._may_take(connection, states, to)):
+        if not self.database.read(lambda connection: self._may_take(connection, states, to, only)):
             return None
 
         def work(tries: int) -> Callable[[Connection], Lease | None]:
-            return lambda connection: self._take(self._turn(connection), states, to, again=tries > 0)
+            return lambda connection: self._take(self._turn(connection), states, to, only, again=tries > 0)
 
         lease = self.database.write_again(work)
         if lease is not None:
@@ -68,16 +70,21 @@ class Leases(Base):
 
         return self.database.write(work)
 
-    def move_to(self, lease: Lease, state: State, *, cause: str | None, **fields: Any) -> QueuedFile:
+    def move_to(
+        self, lease: Lease, state: State, *, cause: str | None, event: Happened | None = None, **fields: Any
+    ) -> QueuedFile:
         """Passes the file on. `fields` are columns (step, checkpoint, memory, attempts, planned_steps, step_before,
-        not_before in unix seconds), or `delay_seconds`: a pause from now by the database's clock.
+        not_before in unix seconds), or `delay_seconds`: a pause from now by the database's clock. `event` is written
+        before the transition, in the same transaction: what led to it stands in the history once, or not at all.
 
         The lease ends where `state` is none in which a daemon works. What a person asked for meanwhile (to hold or to
         cancel) is done then, unless the file has ended. Raises LostLeaseError, RefusedError, QueueBusyError.
         """
 
         def work(tries: int) -> Callable[[Connection], QueuedFile]:
-            return lambda connection: self._move(self._turn(connection), lease, state, cause, fields, again=tries > 0)
+            return lambda connection: self._move(
+                self._turn(connection), lease, state, cause, fields, event, again=tries > 0
+            )
 
         return self.database.write_again(work)
 
@@ -94,6 +101,12 @@ class Leases(Base):
             return self._file(turn, lease.file.id)
 
         return self.database.write(work)
+
+    def let_go(self, lease: Lease) -> None:
+        """Forgets a lease that was given up without a word to the database, which did not answer: `adopt` takes the
+        file up, here or elsewhere. Nothing of its worker may run any more."""
+        self._held.discard((lease.file.id, lease.fence))
+        self._given_up.add((lease.file.id, lease.fence))
 
     def adopt(self) -> list[Lease]:
         """Takes up the files whose worker is dead, each with a new fence, in the state that they were left in.
@@ -116,9 +129,9 @@ class Leases(Base):
         self._held.update((lease.file.id, lease.fence) for lease in leases)
         return leases
 
-    def _may_take(self, connection: Connection, states: tuple[State, ...], to: State) -> bool:
-        mine = FILES.c.lineage_key == self._key
-        due = select(FILES.c.id).where(mine, FILES.c.state.in_(states), self._rested(self.database.now(connection)))
+    def _may_take(self, connection: Connection, states: tuple[State, ...], to: State, only: int | None) -> bool:
+        asked = self._asked(states, self.database.now(connection), only)
+        due = select(FILES.c.id).where(*asked)
         if connection.execute(due.limit(1)).first() is None:
             return False
         if to not in _IN_TRAINING:
@@ -129,18 +142,23 @@ class Leases(Base):
         # A pause that began later than now: the clock was put back, and the pause may be over since long.
         return or_(FILES.c.not_before.is_(None), FILES.c.not_before <= now, FILES.c.state_since > now)
 
-    def _take(self, turn: Turn, states: tuple[State, ...], to: State, *, again: bool) -> Lease | None:
+    def _asked(self, states: tuple[State, ...], now: float, only: int | None) -> list[ColumnElement[bool]]:
+        asked = [FILES.c.lineage_key == self._key, FILES.c.state.in_(states), self._rested(now)]
+        return asked if only is None else [*asked, FILES.c.id == only]
+
+    def _take(self, turn: Turn, states: tuple[State, ...], to: State, only: int | None, *, again: bool) -> Lease | None:
         if again and (taken := self._taken_unseen(turn, to)) is not None:
             return taken
         if to in _IN_TRAINING and (turn.paused is not None or self._training(turn)):
             return None
-        while (row := self._next(turn, states)) is not None:
+        while (row := self._next(turn, states, only)) is not None:
             try:
                 file = file_of(row)
             except ValueError:
                 self._put_aside(turn, row)
                 continue
-            if to == "training" and (other := overtaken(turn.connection, row, self.max_wait_hours)) is not None:
+            other = overtaken(turn.connection, row, self.max_wait_hours) if to == "training" and only is None else None
+            if other is not None:
                 self._say_aged(turn, file, other)
             return self._lease(turn, file, to)
         return None
@@ -159,11 +177,11 @@ class Leases(Base):
                 self._put_aside(turn, row)
         return sound > 0
 
-    def _next(self, turn: Turn, states: tuple[State, ...]) -> Mapping[str, Any] | None:
+    def _next(self, turn: Turn, states: tuple[State, ...], only: int | None) -> Mapping[str, Any] | None:
         rows = rows_of(
             turn.connection,
             select(FILES)
-            .where(FILES.c.lineage_key == self._key, FILES.c.state.in_(states), self._rested(turn.now))
+            .where(*self._asked(states, turn.now, only))
             .order_by(FILES.c.due_at, FILES.c.place, FILES.c.id)
             .limit(1),
         )
@@ -185,7 +203,8 @@ class Leases(Base):
             select(FILES).where(FILES.c.lineage_key == self._key, FILES.c.state == to, FILES.c.owner == self.owner),
         )
         for row in rows:
-            if (row["id"], row["fence"]) not in self._held and row["state_since"] >= turn.now - 2 * self.lease_seconds:
+            known = (row["id"], row["fence"]) in self._held | self._given_up
+            if not known and row["state_since"] >= turn.now - 2 * self.lease_seconds:
                 until = turn.now + self.lease_seconds
                 turn.connection.execute(update(FILES).where(FILES.c.id == row["id"]).values(lease_until=until))
                 return Lease(file=self._file(turn, row["id"]), owner=self.owner, fence=row["fence"], until=until)
@@ -203,7 +222,15 @@ class Leases(Base):
         self._note(turn, "finding", file_id=file.id, data={"finding": finding.to_dict()})
 
     def _move(
-        self, turn: Turn, lease: Lease, state: State, cause: str | None, fields: Mapping[str, Any], *, again: bool
+        self,
+        turn: Turn,
+        lease: Lease,
+        state: State,
+        cause: str | None,
+        fields: Mapping[str, Any],
+        event: Happened | None,
+        *,
+        again: bool,
     ) -> QueuedFile:
         row = self._row(turn.connection, lease.file.id)
         if row["fence"] != lease.fence or row["owner"] != lease.owner:
@@ -214,6 +241,8 @@ class Leases(Base):
         file = self._file(turn, lease.file.id)
         if again and file.state == state:
             return file
+        if event is not None:
+            self._note(turn, event.kind, file_id=file.id, cause=event.cause, attempt=event.attempt, data=event.data)
         moved = self._pass_on(turn, file, state, cause=cause, values=self._columns(turn, fields))
         if state not in LEASED:
             self._held.discard((lease.file.id, lease.fence))

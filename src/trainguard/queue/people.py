@@ -8,7 +8,8 @@ from sqlalchemy import Connection, update
 
 from trainguard.queue.base import Base, RefusedError, Turn
 from trainguard.queue.order import QUEUED, offset_seconds, put_before
-from trainguard.queue.records import LEASED, PRIORITIES, Priority, QueuedFile, State
+from trainguard.queue.records import LEASED, PRIORITIES, RELEASED, Priority, QueuedFile, State
+from trainguard.queue.rows import to_json
 from trainguard.queue.schema import FILES
 
 
@@ -39,7 +40,11 @@ class People(Base):
                     f"file {file.id} ({file.name}) is {file.state}, not held; there is nothing to release"
                 )
             back: State = "waiting" if file.held_from in ("waiting", "training", "verifying") else "accepted"
-            return self._pass_on(turn, file, back, cause="released", values={"held_from": None, "not_before": None})
+            # What was tried before counts no more: the history is kept, and the budgets begin anew.
+            memory = to_json({**file.memory, RELEASED: file.attempts}) if file.attempts else to_json(file.memory)
+            values = {"held_from": None, "not_before": None, "memory": memory}
+            cause = "released: the budget of attempts and rollbacks begins anew" if file.attempts else "released"
+            return self._pass_on(turn, file, back, cause=cause, values=values)
 
         return self._change(number, work)
 
@@ -65,6 +70,8 @@ class People(Base):
         def work(turn: Turn, file: QueuedFile) -> QueuedFile:
             if priority not in PRIORITIES:
                 raise RefusedError(f"there is no priority {priority!r}; use {', '.join(PRIORITIES)}")
+            if file.state == "done":
+                raise RefusedError(f"file {file.id} ({file.name}) is done and is not trained again")
             ordered = self._row(turn.connection, number)["ordered_at"]
             due = ordered + offset_seconds(priority, self.max_wait_hours)
             turn.connection.execute(
@@ -88,6 +95,18 @@ class People(Base):
                     raise RefusedError(f"file {other.id} ({other.name}) is {other.state} and has no place in the queue")
             put_before(turn.connection, self._key, number, before, order=turn.order)
             self._note(turn, "moved", file_id=number, data={"before": before, "first": first})
+            return self._file(turn, number)
+
+        return self._change(number, work)
+
+    def hasten(self, number: int) -> QueuedFile:
+        """What the file waits for is there again: its delay ends now."""
+
+        def work(turn: Turn, file: QueuedFile) -> QueuedFile:
+            if file.not_before is None or file.state in LEASED:
+                return file
+            turn.connection.execute(update(FILES).where(FILES.c.id == number).values(not_before=None))
+            self._note(turn, "hastened", file_id=number)
             return self._file(turn, number)
 
         return self._change(number, work)

@@ -15,13 +15,15 @@ from trainguard.queue.codes import queue_finding
 from trainguard.queue.custody import Custody
 from trainguard.queue.hashing import OnProgress, hash_file, nothing
 from trainguard.queue.names import shown
-from trainguard.queue.records import ENDED, LEASED, QueuedFile
-from trainguard.queue.sidecars import FILES, sidecars_of, write_sidecar
+from trainguard.queue.records import ENDED, LEASED, Counted, QueuedFile
+from trainguard.queue.sidecars import FILES, keep_word, read_sidecar, sidecars_of, write_sidecar
 
 if TYPE_CHECKING:
     from trainguard.queue.store import Incoming, Queue
 
 _HASH_CHARACTERS = 64
+# To ask for so many rows by their numbers takes as long as to read a table of a thousand.
+_FEW = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +44,11 @@ def reconcile(custody: Custody, queue: Queue, *, tick: OnProgress = nothing) -> 
     findings = list(accepted.findings)
     # Another process (`trainguard queue add`) between its custody and its row: what looks lost has an owner.
     busy = intake.live(custody.home)
-    rows = queue.list()
+    rows = queue.census()
     found = () if busy else _found(custody, queue, rows, findings, tick=tick)
-    missing = _missing(custody, queue, rows, findings)
+    going = _whole(queue, [row for row in rows if row.state not in ENDED and row.state not in LEASED])
+    missing = _missing(custody, queue, going, findings)
+    _keep_words(custody, going)
     shown_again = _settled(custody, queue, rows)
     return Reconciled(
         redone=accepted.files,
@@ -56,10 +60,10 @@ def reconcile(custody: Custody, queue: Queue, *, tick: OnProgress = nothing) -> 
 
 
 def _found(
-    custody: Custody, queue: Queue, rows: Sequence[QueuedFile], findings: list[Finding], *, tick: OnProgress
+    custody: Custody, queue: Queue, rows: Sequence[Counted], findings: list[Finding], *, tick: OnProgress
 ) -> list[QueuedFile]:
     """Contents without any row: accepted as found, but for those that had ended, which must not be trained twice."""
-    known = {file.sha256 for file in rows}
+    known = {row.sha256 for row in rows}
     found: list[QueuedFile] = []
     for sha256 in _names(custody.home / FILES):
         if sha256 in known or len(sha256) != _HASH_CHARACTERS:
@@ -127,11 +131,21 @@ def _incoming(folder: Path, findings: list[Finding], *, tick: OnProgress) -> lis
     ]
 
 
-def _missing(custody: Custody, queue: Queue, rows: Sequence[QueuedFile], findings: list[Finding]) -> list[QueuedFile]:
+def _keep_words(custody: Custody, files: Sequence[QueuedFile]) -> None:
+    """What is held has to be known to a queue that is rebuilt, and a kill may have left it unsaid."""
+    for file in files:
+        if file.state != "held":
+            continue
+        known = read_sidecar(custody.home, file)
+        if known is not None and known.state != "held":
+            keep_word(custody.home, file)
+
+
+def _missing(custody: Custody, queue: Queue, files: Sequence[QueuedFile], findings: list[Finding]) -> list[QueuedFile]:
     """Rows that wait and whose content is gone. What is being worked on is for its worker to find out."""
     missing = []
-    for file in rows:
-        if file.state in ENDED or file.state in LEASED or custody.find(file) is not None:
+    for file in files:
+        if custody.find(file) is not None:
             continue
         if settled.bring_back(custody.home, file, custody.path_of(file.sha256, file.name)) is not None:
             continue
@@ -147,24 +161,36 @@ def _missing(custody: Custody, queue: Queue, rows: Sequence[QueuedFile], finding
     return missing
 
 
-def _settled(custody: Custody, queue: Queue, rows: Sequence[QueuedFile]) -> list[QueuedFile]:
+def _settled(custody: Custody, queue: Queue, rows: Sequence[Counted]) -> list[QueuedFile]:
     """Ended files whose folder was not made before the crash."""
-    there = {state: set(_names(custody.home / state)) for state in ENDED}
+    # By their numbers: to make ten thousand safe names takes longer than all the rest of a start.
+    there = {state: {name.partition("-")[0]: name for name in _names(custody.home / state)} for state in ENDED}
+    contents = set(_names(custody.home / FILES))
     again = []
-    for file in rows:
-        if file.state not in ENDED:
+    unseen = []
+    for row in rows:
+        if row.state not in ENDED or row.sha256 not in contents:  # pruned
             continue
-        folder = settled.folder_of(custody.home, file, file.state)
-        if folder.name in there[file.state] and (file.state == "done" or (folder / settled.REASON).exists()):
+        name = there[row.state].get(str(row.id))
+        if name is None or not (row.state == "done" or (custody.home / row.state / name / settled.REASON).exists()):
+            unseen.append(row)
+    for file in _whole(queue, unseen):
+        if file.state not in ENDED or custody.find(file) is None:
             continue
-        if custody.find(file) is None:
-            continue  # pruned
         try:
             custody.settle(file, events=queue.events(file.id))
         except OSError:
             continue
         again.append(file)
     return again
+
+
+def _whole(queue: Queue, rows: Sequence[Counted]) -> list[QueuedFile]:
+    """The files of some rows, in their order: one by one where they are few."""
+    if len(rows) <= _FEW:
+        return [file for row in rows if (file := queue.get(row.id)) is not None]
+    files = {file.id: file for file in queue.list()}
+    return [files[row.id] for row in rows if row.id in files]
 
 
 def _say(queue: Queue, findings: list[Finding], finding: Finding, file_id: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from msgspec import Struct, field
 
@@ -33,6 +33,8 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 # States in which a daemon works on the file and holds a lease on it.
 LEASED: frozenset[State] = frozenset({"checking", "training", "verifying"})
+# In a file's memory: the number of its last attempt when a person released it.
+RELEASED = "released"
 ENDED: frozenset[State] = frozenset({"done", "failed", "quarantined"})
 
 
@@ -72,6 +74,14 @@ class QueuedFile(Struct, frozen=True, kw_only=True):
     memory: dict[str, Any] = field(default_factory=dict)
 
 
+class Counted(NamedTuple):
+    """Of a file only what is compared with the folders; as it stands in the database, unchecked."""
+
+    id: int
+    sha256: str
+    state: State
+
+
 class Event(Struct, frozen=True, kw_only=True):
     """Something that happened: a transition (`from_state` to `to_state`), or a finding, an attempt, a wish of a person.
 
@@ -87,6 +97,15 @@ class Event(Struct, frozen=True, kw_only=True):
     cause: str | None = None
     attempt: int | None = None
     owner: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Happened(Struct, frozen=True, kw_only=True):
+    """An event that is written together with a transition: both are there, or neither is. `data` as in Event."""
+
+    kind: str
+    cause: str | None = None
+    attempt: int | None = None
     data: dict[str, Any] = field(default_factory=dict)
 
 

@@ -51,14 +51,19 @@ def prune(
     if not old:
         return Pruned()
     going = {file.id for file in old}
-    needed = {file.sha256 for file in queue.list() if file.id not in going and not _gone(custody, file)}
+    rows = queue.list()
+    known = {file.id for file in rows}
+    needed = {file.sha256 for file in rows if file.id not in going and not _gone(custody, file)}
     removed: list[QueuedFile] = []
     freed = 0
     for file in old:
         settled.remove(custody.home, file)
         if file.sha256 in needed:
             continue
-        size = _remove_content(custody, file)
+        with custody.removing() as alone:
+            # Since the rows were read somebody may have put the same content into the inbox, and found it here.
+            again = not alone or any(each.id not in known for each in queue.with_content(file.sha256))
+            size = _remove_content(custody, file) if not again else None
         if size is not None:
             freed += size
             removed.append(file)

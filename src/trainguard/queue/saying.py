@@ -32,6 +32,16 @@ def other_file(path: Path, priority: str) -> Finding:
     )
 
 
+def own_file(path: Path, role: str) -> Finding:
+    return queue_finding(
+        "QUEUE006",
+        f"{shown(path.name)} is {role} and lies in the inbox: it is left alone and never trained; keep it elsewhere, "
+        "or take another folder as queue.inbox",
+        path=shown(path),
+        evidence={"role": role},
+    )
+
+
 def special(path: Path, mode: int) -> Finding:
     kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
     return queue_finding(

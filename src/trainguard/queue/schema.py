@@ -97,8 +97,9 @@ Index("trainguard_files_order", FILES.c.lineage_key, FILES.c.state, FILES.c.due_
 Index("trainguard_files_content", FILES.c.lineage_key, FILES.c.sha256)
 # The database itself refuses a second file in training in one lineage. As text: `Index(postgresql_where=...)` would
 # load the whole dialect of PostgreSQL where SQLite is used.
+_INDEX = "trainguard_files_one_in_training"
 _ONE_IN_TRAINING = (
-    "CREATE UNIQUE INDEX IF NOT EXISTS trainguard_files_one_in_training ON trainguard_files (lineage_key) "
+    f"CREATE UNIQUE INDEX IF NOT EXISTS {_INDEX} ON trainguard_files (lineage_key) "
     "WHERE state IN ('training', 'verifying')"
 )
 
@@ -165,6 +166,18 @@ OUTBOX = Table(
 )
 Index("trainguard_outbox_open", OUTBOX.c.lineage_key, OUTBOX.c.closed, OUTBOX.c.next_try)
 
+# Who sends an alert now, until when by the server's clock (outgoing.py). A table of its own, so that the form of the
+# others stays what it was.
+CLAIMS = Table(
+    "trainguard_claims",
+    METADATA,
+    Column("outbox_id", _Id, primary_key=True, autoincrement=False),
+    Column("claimant", String(32), nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("until", Double, nullable=False),
+)
+
 
 def has_tables(connection: Connection) -> bool:
     """Whether the tables are there; none of them is made."""
@@ -172,7 +185,8 @@ def has_tables(connection: Connection) -> bool:
 
 
 def make_tables(connection: Connection, *, place: str) -> None:
-    """Makes what is missing. Raises UsageError for tables of a newer release, or a database that cannot hold names."""
+    """Makes what is missing. Raises UsageError for tables of another release or program, or a database that cannot hold
+    names."""
     if connection.dialect.name == "postgresql":
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
         # SQL_ASCII takes any bytes as they are (PostgreSQL: character set support), and the client sends UTF-8.
@@ -184,12 +198,45 @@ def make_tables(connection: Connection, *, place: str) -> None:
         # CREATE TABLE IF NOT EXISTS of two sessions at once fails in one of them (pg_type_typname_nsp_index).
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MAKING_TABLES})")
     METADATA.create_all(connection)
+    if connection.dialect.name == "postgresql":
+        _check_columns(connection, place)
     connection.exec_driver_sql(_ONE_IN_TRAINING)
-    version = connection.execute(select(META.c.value).where(META.c.key == "schema")).scalar_one_or_none()
-    if version is None:
+    if not _check_version(connection, place):
         connection.execute(insert(META).values(key="schema", value=str(SCHEMA_VERSION)))
-    elif not str(version).isdigit() or int(version) > SCHEMA_VERSION:
+
+
+def is_ready(connection: Connection, *, place: str) -> bool:
+    """Whether there is nothing left to make; PostgreSQL only. Raises UsageError as `make_tables` does."""
+    there = _check_columns(connection, place)
+    # In the transaction of its tables, but a person may drop an index that seems to be of no use.
+    index = connection.exec_driver_sql(f"SELECT to_regclass('{_INDEX}')").scalar_one()
+    return there == set(METADATA.tables) and index is not None and _check_version(connection, place)
+
+
+def _check_columns(connection: Connection, place: str) -> set[str]:
+    """Which of the tables are there. Raises UsageError where one of them is not of this program."""
+    found = inspect(connection).get_multi_columns(filter_names=list(METADATA.tables))
+    for (_, table), columns in found.items():
+        missing = set(METADATA.tables[table].columns.keys()) - {column["name"] for column in columns}
+        if missing:
+            raise UsageError(
+                f"{place} has a table {table} that is not this trainguard's (it has no column "
+                f"{', '.join(sorted(missing))}); name a database of its own: createdb DATABASE"
+            )
+    return {table for _, table in found}
+
+
+def _check_version(connection: Connection, place: str) -> bool:
+    """Whether the form of the tables is written down. Raises UsageError for another release's."""
+    version = connection.execute(select(META.c.value).where(META.c.key == "schema")).scalar_one_or_none()
+    if version is None or version == str(SCHEMA_VERSION):
+        return version is not None
+    if not str(version).isdigit() or int(version) > SCHEMA_VERSION:
         raise UsageError(
             f"{place} was written by a newer trainguard (tables of form {version}, this one knows {SCHEMA_VERSION}); "
             "upgrade: pip install -U 'trainguard[daemon]'"
         )
+    raise UsageError(
+        f"{place} was written by an older trainguard (tables of form {version}, this one knows {SCHEMA_VERSION}); let "
+        "that release finish its files, then name an empty database"
+    )

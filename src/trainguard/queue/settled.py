@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainguard.durable import make_folder, sync_folder, write_atomically
+from trainguard.durable import make_folder_below, sync_folder, write_atomically
 from trainguard.findings import Finding
 from trainguard.queue.names import safe_name
 from trainguard.queue.reasons import reason_text
@@ -46,7 +46,7 @@ def settle(
     if state not in ENDED:
         raise ValueError(f"file {file.id} is {state}, and only what has ended is settled")
     folder = folder_of(home, file, state)
-    make_folder(folder)
+    make_folder_below(home, folder)
     if content is not None:
         _name(content, folder / safe_name(file.name))
     if state != "done":
@@ -55,6 +55,11 @@ def settle(
     sync_folder(folder)
     write_sidecar(home, file)
     return folder
+
+
+def is_shown(home: Path, file: QueuedFile) -> bool:
+    """Whether a folder shows the file as one that has ended."""
+    return any(os.path.lexists(folder_of(home, file, state)) for state in ENDED)
 
 
 def remove(home: Path, file: QueuedFile) -> None:
@@ -76,7 +81,7 @@ def bring_back(home: Path, file: QueuedFile, to: Path) -> Path | None:
     for state in sorted(ENDED):
         path = folder_of(home, file, state) / safe_name(file.name)
         if path.is_file() and not path.is_symlink():
-            make_folder(to.parent)
+            make_folder_below(home, to.parent)
             _name(path, to)
             sync_folder(to.parent)
             return to

@@ -6,6 +6,7 @@ lost.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from trainguard.durable import make_folder, write_atomically
+from trainguard.durable import make_folder_below, write_atomically
 from trainguard.queue.records import Priority, QueuedFile, State
 
 FILES = "files"
@@ -47,15 +48,30 @@ class Sidecar(Struct, frozen=True, kw_only=True):
     memory: dict[str, Any] = field(default_factory=dict)
 
 
-def write_sidecar(home: Path, file: QueuedFile, *, sync: bool = True) -> Path:
-    """Writes what is known of `file` beside its content; `sync` False leaves the folder to the caller. Raises
+def write_sidecar(home: Path, file: QueuedFile, *, sync: bool = True, sync_content: bool = True) -> Path:
+    """Writes what is known of `file` beside its content; `sync` and `sync_content` as for `write_atomically`. Raises
     OSError."""
-    folder = home / FILES / file.sha256
-    make_folder(folder)
-    path = folder / f".{_key(file.origin)}.json"
+    path = _path_of(home, file)
     values = {name: getattr(file, name) for name in Sidecar.__struct_fields__}
-    write_atomically(path, msgspec.json.encode(Sidecar(**values), enc_hook=repr), sync=sync)
+    content = msgspec.json.encode(Sidecar(**values), enc_hook=repr)
+    try:
+        write_atomically(path, content, sync=sync, sync_content=sync_content)
+    except FileNotFoundError:
+        make_folder_below(home, path.parent)
+        write_atomically(path, content, sync=sync, sync_content=sync_content)
     return path
+
+
+def keep_word(home: Path, file: QueuedFile) -> None:
+    """After a file was held or released: a queue that is rebuilt from the folders must not train what is held. Never
+    raises OSError; the row stands."""
+    with contextlib.suppress(OSError):
+        write_sidecar(home, file)
+
+
+def read_sidecar(home: Path, file: QueuedFile) -> Sidecar | None:
+    """That of one row; None where there is none that can be read. Never raises."""
+    return _read(_path_of(home, file))
 
 
 def read_sidecars(home: Path) -> Iterator[Sidecar]:
@@ -97,6 +113,10 @@ def _names(folder: Path) -> list[Path]:
             return [Path(entry.path) for entry in entries]
     except OSError:
         return []
+
+
+def _path_of(home: Path, file: QueuedFile) -> Path:
+    return home / FILES / file.sha256 / f".{_key(file.origin)}.json"
 
 
 def _key(origin: str) -> str:

@@ -15,36 +15,40 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 from sqlalchemy import Connection, func, insert, select, update
 
-from trainguard.errors import UsageError
 from trainguard.fencing import read_fence
 from trainguard.queue.base import Turn, lineage_key
 from trainguard.queue.codes import duplicate_cause
 from trainguard.queue.control import Control
 from trainguard.queue.engine import (
     Database,
-    QueueBusyError,
     QueueCorruptError,
     QueueDiskError,
-    open_postgres,
     open_sqlite,
     refuse_network,
 )
 from trainguard.queue.leases import Leases
 from trainguard.queue.order import offset_seconds
+from trainguard.queue.outgoing import Outgoing
 from trainguard.queue.people import People
-from trainguard.queue.records import DATABASE, PRIORITIES, STATES, Event, Priority, QueuedFile, State
+from trainguard.queue.place import Place
+from trainguard.queue.placed import lineage_at
+from trainguard.queue.records import DATABASE, PRIORITIES, STATES, Counted, Event, Priority, QueuedFile, State
 from trainguard.queue.rows import event_of, key_of, plain_text, rows_of, short, shown, to_json
-from trainguard.queue.schema import EVENTS, FILES, LINEAGES, has_tables, make_tables
+from trainguard.queue.schema import EVENTS, FILES, LINEAGES, has_tables, is_ready, make_tables
+from trainguard.queue.server import open_postgres
 from trainguard.queue.sidecars import read_sidecars
 
 # How long a call waits for others at the longest, seconds: longer than a backup of the file takes.
 BUSY_SECONDS = 120.0
+# How long a server is waited for at the opening.
+_ADDRESS_SECONDS = 10.0
 # Rows a transaction: long enough that syncing it costs little, short enough that nobody waits for it.
 _TOGETHER = 500
 
 Answers: TypeAlias = list[tuple[QueuedFile, bool]]
 Files: TypeAlias = list[QueuedFile]
 Events: TypeAlias = list[Event]
+Census: TypeAlias = list[Counted]
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
@@ -58,7 +62,7 @@ class Incoming(Struct, frozen=True, kw_only=True):
     path_hint: str | None = None
 
 
-class Queue(Leases, People, Control):
+class Queue(Leases, People, Control, Outgoing):
     """A queue of one lineage, open for one owner. May be used by several threads; not across a fork."""
 
     def accept(
@@ -107,6 +111,23 @@ class Queue(Leases, People, Control):
         conditions = [] if states is None else [FILES.c.state.in_(tuple(states))]
         return self._select(*conditions, limit=limit, newest_first=newest_first)
 
+    def last_done(self) -> QueuedFile | None:
+        """Of the files that are done with a known step the one that was taken last: the fence tells, no clock."""
+        done = (FILES.c.lineage_key == self._key) & (FILES.c.state == "done") & FILES.c.step.is_not(None)
+        query = select(FILES).where(done).order_by(FILES.c.fence.desc(), FILES.c.id.desc()).limit(1)
+        found = self.database.read(lambda connection: [shown(row) for row in rows_of(connection, query)])
+        return found[0] if found else None
+
+    def with_content(self, sha256: str) -> Files:
+        """The files with this content, whatever their state."""
+        return self._select(FILES.c.sha256 == sha256, limit=None)
+
+    def census(self) -> Census:
+        """All files, without what is only of interest for some: ten thousand take a tenth of the time."""
+        query = select(FILES.c.id, FILES.c.sha256, FILES.c.state).where(FILES.c.lineage_key == self._key)
+        query = query.order_by(FILES.c.due_at, FILES.c.place, FILES.c.id)
+        return self.database.read(lambda connection: [Counted(*row) for row in connection.execute(query)])
+
     def events(
         self,
         file_id: int | None = None,
@@ -145,13 +166,15 @@ class Queue(Leases, People, Control):
         turn = self._turn(connection)
         answers: Answers = []
         part: dict[str, Incoming] = {}
+        contents: set[str] = set()
         for file in files:
             # What may depend on a row of this part waits until the part is written.
             key = key_of(self._key, file.origin)
-            if key in part or any(file.sha256 == other.sha256 for other in part.values()):
+            if key in part or file.sha256 in contents:
                 answers += self._insert(turn, part)
-                part = {}
+                part, contents = {}, set()
             part[key] = file
+            contents.add(file.sha256)
         return answers + self._insert(turn, part)
 
     def _insert(self, turn: Turn, files: Mapping[str, Incoming]) -> Answers:
@@ -240,9 +263,12 @@ def open_queue(
 ) -> Queue:
     """Opens the queue, made where there is none.
 
-    `lineage` names the chain of checkpoints, `owner` one daemon (machine and folder). Raises UsageError (network file
-    system, no such server, a newer release's tables), QueueCorruptError (SQLite: see `recover_queue`), QueueBusyError,
-    QueueDiskError.
+    `lineage` names the chain of checkpoints, `owner` one daemon (machine and folder). On a server, where a lineage is
+    known whose folder bears the number of `home` (place.py), it is that one, whatever `lineage` says.
+
+    Raises UsageError (network file system, no address, another release's or program's tables), QueueCorruptError
+    (SQLite: see `recover_queue`), QueueBusyError, QueueDiskError, QueueRefusedError (PostgreSQL: user, password,
+    database, rights).
     """
     if database_url is None:
         refuse_network(home)
@@ -256,9 +282,10 @@ def open_queue(
     try:
         if database.path is not None:
             _check_file(database, home)
-        _prepare(database, lineage, read_fence(home.parent), busy_seconds)
+        number = Place(home).read() if database.path is None else None
+        key = _prepare(database, lineage, number, read_fence(home.parent), busy_seconds)
         queue = Queue(
-            database, lineage=lineage, owner=owner, max_wait_hours=max_wait_hours, lease_seconds=lease_seconds
+            database, lineage=lineage, owner=owner, max_wait_hours=max_wait_hours, lease_seconds=lease_seconds, key=key
         )
         queue._heard = database.read(_last_event)
     except OSError as error:
@@ -286,10 +313,23 @@ def _check_file(database: Database, home: Path) -> None:
         raise QueueCorruptError(database.path, "it is empty, but files are in custody")
 
 
-def _prepare(database: Database, lineage: str, fence: int, busy_seconds: float) -> None:
-    def work(connection: Connection) -> None:
+def _prepare(database: Database, lineage: str, number: str | None, fence: int, busy_seconds: float) -> str:
+    """Makes what is missing; the key of the lineage, whose folder bears `number`."""
+
+    def key_of_it(connection: Connection) -> str:
+        own = lineage_key(database, lineage)
+        return own if number is None else lineage_at(connection, number, preferred=own) or own
+
+    def find(connection: Connection) -> str | None:
+        if not is_ready(connection, place=database.place):
+            return None
+        key = key_of_it(connection)
+        known = connection.execute(select(LINEAGES.c.fence).where(LINEAGES.c.key == key)).scalar_one_or_none()
+        return key if known is not None and int(known) >= fence else None
+
+    def work(connection: Connection) -> str:
         make_tables(connection, place=database.place)
-        key = lineage_key(database, lineage)
+        key = key_of_it(connection)
         mine = LINEAGES.c.key == key
         known = connection.execute(select(LINEAGES.c.fence).where(mine)).scalar_one_or_none()
         if known is None:
@@ -301,17 +341,18 @@ def _prepare(database: Database, lineage: str, fence: int, busy_seconds: float) 
             )
         elif known < fence:
             connection.execute(update(LINEAGES).where(mine).values(fence=fence))
+        return key
 
-    if database.path is None:
-        # A server that does not answer now has a wrong address more often than a bad minute.
-        database.busy_seconds = min(busy_seconds, 10.0)
-        try:
-            database.write(work)
-        except QueueBusyError as error:
-            raise UsageError(f"{error.args[0]}; check --database-url") from error
+    if database.path is not None:
+        return database.write(work)
+    # A server that does not answer now has a wrong address more often than a bad minute.
+    database.busy_seconds = min(busy_seconds, _ADDRESS_SECONDS)
+    try:
+        # Making needs locks on the tables and rights that a user of the queue need not have, and a server may be
+        # read-only for those who only look.
+        return database.read(find) or database.write(work)
+    finally:
         database.busy_seconds = busy_seconds
-    else:
-        database.write(work)
 
 
 def _last_event(connection: Connection) -> int:
