@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from typing import Any, get_args
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from trainguard.recovery.alike import several_alike
 from trainguard.recovery.case import LONGEST_DELAY_SECONDS
+from trainguard.recovery.classify import classify
 from trainguard.recovery.decide import MOST_WITHOUT_PROGRESS, decide
 from trainguard.recovery.making import TRANSIENT
 from trainguard.recovery.policies.gpu_oom import smaller_batch
-from trainguard.recovery.records import Attempt, Decision, Failure, History, Kind, Limits, Phase
+from trainguard.recovery.records import Attempt, Decision, Evidence, Failure, History, Kind, Limits, Phase
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -48,9 +51,7 @@ class Life:
     def fail(self, failure: Failure, *, verified: int | None = None, first: int | None = 0) -> Decision:
         number = len(self.history.attempts) + 1
         now = Attempt(number=number, started=0.0, ended=1.0, first_step=first, verified_step=verified, failure=failure)
-        seen = History(
-            attempts=(*self.history.attempts, now), changes=self.history.changes, skipped=self.history.skipped
-        )
+        seen = replace(self.history, attempts=(*self.history.attempts, now))
         decision = decide(failure, seen, self.limits)
         assert decide(failure, seen, self.limits) == decision
         done = Attempt(
@@ -62,12 +63,19 @@ class Life:
             failure=failure,
             act=decision.act,
         )
-        self.history = History(
+        self.history = replace(
+            self.history,
             attempts=(*self.history.attempts, done),
             changes={**self.history.changes, **decision.changes},
             skipped=(*self.history.skipped, decision.skip) if decision.skip else self.history.skipped,
         )
         return decision
+
+    def release(self) -> None:
+        """As the daemon reads it of a file that a person has released."""
+        self.history = replace(
+            self.history, released_after=len(self.history.attempts), skipped_before=len(self.history.skipped)
+        )
 
     def acts(self, failure: Failure, most: int = 60, **given_: Any) -> list[str]:
         acts: list[str] = []
@@ -162,6 +170,45 @@ def test_a_divergence_goes_back_beyond_newer_checkpoints() -> None:
     assert (decision.before_step, decision.skip) == (50, (41, 51))
 
 
+@pytest.mark.parametrize(("onset", "planned", "act"), [(1, 1, "hold"), (4, 5, "hold"), (3, 5, "rollback")])
+def test_a_file_of_which_nothing_would_be_left_is_held_and_says_so(onset: int, planned: int, act: str) -> None:
+    decision = Life().fail(failed("not-finite", step=onset, onset=onset, planned_steps=planned))
+    assert decision.act == act
+    assert ("nothing of the file" in decision.why) == (act == "hold")
+
+
+@pytest.mark.parametrize("times", [1, 60])
+def test_a_machine_that_cannot_start_a_process_is_no_files_fault(times: int) -> None:
+    found = classify(Evidence(exit_code=126, not_started=errno.EMFILE, tail=("no process: Too many open files",)))
+    assert found is not None
+    assert (found.kind, found.code) == ("config", "SYS011")
+    life = Life()
+    decision = [life.fail(found) for _ in range(times)][-1]
+    assert (decision.act, decision.wait_for, decision.counts) == ("pause", "start", False)
+    assert "EMFILE" in decision.why
+    assert "ulimit" in (decision.advice or "")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "wait_for"),
+    [
+        (errno.EAGAIN, "config", "start"),
+        (errno.ENOMEM, "config", "start"),
+        (errno.ENOSPC, "disk-full", "disk"),
+        (errno.EROFS, "disk-error", None),
+        (errno.ENOENT, "config", None),
+        (errno.EACCES, "config", None),
+    ],
+)
+def test_why_no_process_could_be_started_decides_what_is_waited_for(
+    number: int, kind: str, wait_for: str | None
+) -> None:
+    found = classify(Evidence(exit_code=127 if number == errno.ENOENT else 126, not_started=number, tail=("python",)))
+    assert found is not None
+    assert found.kind == kind
+    assert Life().fail(found).wait_for == wait_for
+
+
 def test_nan_in_the_first_steps_again_is_the_learning_rate() -> None:
     life = Life()
     assert life.fail(failed("not-finite", step=1, onset=1)).skip == (1, 2)
@@ -181,6 +228,40 @@ def test_a_hang_at_the_same_place_twice_is_quarantined() -> None:
     assert Life().acts(failed("hang", phase="load", step=None)) == ["retry", "hold"]
     life = Life()
     assert [life.fail(failed("hang", step=step)).act for step in (3, 5, 7, 9)] == ["retry"] * 3 + ["quarantine"]
+
+
+@pytest.mark.parametrize("kind", ["hang", "code"])
+def test_the_same_fault_at_the_same_step_with_progress_between_is_no_repetition(kind: Kind) -> None:
+    life = Life()
+    assert life.fail(failed(kind, step=30), verified=10).act == "retry"
+    assert life.fail(failed(kind, step=30), verified=20, first=10).act == "retry"
+    assert life.fail(failed(kind, step=30), verified=20, first=20).act == "quarantine"
+
+
+def test_a_release_gives_a_new_budget_and_keeps_the_history() -> None:
+    life, fault = Life(), failed("not-finite", step=30, onset=30)
+    assert life.acts(fault, verified=20, first=0) == ["rollback"] * 3 + ["hold"]
+    skipped = life.history.skipped
+    life.release()
+    again = life.fail(fault, verified=20, first=20)
+    assert again.act == "rollback"
+    assert "rollback 1 of 3 since it was released" in again.why
+    assert life.acts(fault, verified=20, first=20) == ["rollback", "rollback", "hold"]
+    assert life.history.skipped[:3] == skipped
+    assert len(life.history.attempts) == 8
+    life.release()
+    assert life.fail(fault, verified=20, first=20).act == "rollback"
+
+
+@pytest.mark.parametrize(
+    ("kind", "tries"), [("hang", 2), ("code", 2), ("ram-oom", 2), ("gpu-lost", 3), ("network", 31), ("killed", 7)]
+)
+def test_a_release_gives_every_policy_its_budget_anew(kind: Kind, tries: int) -> None:
+    life, fault = Life(), failed(kind)
+    first = life.acts(fault)
+    assert len(first) == tries
+    life.release()
+    assert life.acts(fault) == first
 
 
 def test_a_killed_run_goes_on_at_once_and_progress_resets_the_budget() -> None:

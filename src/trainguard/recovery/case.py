@@ -28,21 +28,39 @@ class Case:
     def since_progress(self) -> tuple[Attempt, ...]:
         """The attempts since the last new verified checkpoint: that which made it, since it failed too, and all later.
 
-        New is what is beyond every checkpoint before it: what a rollback makes once more is no progress.
+        New is what is beyond every checkpoint before it: what a rollback makes once more is no progress. A person's
+        release begins anew as well.
         """
         best = self.attempts[0].first_step or self.limits.step_before or 0
-        start = 0
+        start = len(self.attempts) - len(self.since_release)
         for at, each in enumerate(self.attempts):
             if each.verified_step is not None and each.verified_step > best:
-                best, start = each.verified_step, at
+                best, start = each.verified_step, max(at, start)
         return self.attempts[start:]
 
+    @cached_property
+    def since_release(self) -> tuple[Attempt, ...]:
+        """The attempts since a person released the file, with this one: all where nobody did."""
+        after = self.history.released_after
+        *earlier, this = self.attempts
+        return (*(each for each in earlier if after is None or each.number > after), this)
+
+    @property
+    def rollbacks(self) -> int:
+        """How often the file was rolled back before this attempt, since a person released it where one did."""
+        # Of a long history only the last attempts are kept, of what was left out everything.
+        done = sum(1 for each in self.since_release[:-1] if each.act == "rollback")
+        return max(done, len(self.history.skipped) - self.history.skipped_before)
+
     def strikes(self, *kinds: Kind) -> int:
-        """How many attempts of these kinds (none given: all but "stopped") failed since there was progress."""
+        """How many attempts of these kinds (none given: all but "stopped") failed since there was progress. One whose
+        process could not be started was none."""
         return sum(
             1
             for each in self.since_progress
-            if each.failure is not None and (each.failure.kind in kinds if kinds else each.failure.kind not in _FREE)
+            if each.failure is not None
+            and not each.failure.data.get("not_started")
+            and (each.failure.kind in kinds if kinds else each.failure.kind not in _FREE)
         )
 
     def earlier(self, same: Callable[[Failure], bool]) -> int:
@@ -50,11 +68,8 @@ class Case:
         return sum(1 for each in self.since_progress[:-1] if each.failure is not None and same(each.failure))
 
     def seen_before(self) -> bool:
-        """Whether an earlier attempt at this file ended with the same fault at the same place."""
-        return any(
-            each.failure is not None and each.failure.fingerprint == self.failure.fingerprint
-            for each in self.attempts[:-1]
-        )
+        """Whether an earlier attempt ended with the same fault at the same place, with no progress since then."""
+        return self.earlier(lambda failure: failure.fingerprint == self.failure.fingerprint) > 0
 
     @property
     def verified_step(self) -> int | None:

@@ -58,6 +58,8 @@ def _classify(evidence: Evidence) -> Failure | None:
             return asked
     if code == 0:
         return _clean_exit(evidence, said, lines)
+    if evidence.not_started is not None:
+        return signs.not_started(evidence, evidence.not_started, lines)
     if code is None:
         return make(
             evidence, "killed", "RUN012", "it left no exit status: its machine or its supervisor ended", "status"

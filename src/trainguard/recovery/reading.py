@@ -31,7 +31,7 @@ _BEGIN = re.compile(r"^\s*(?:Original |Exception Group )?Traceback \(most recent
 _FRAME = re.compile(r'^(?:\s+|> )File "(.*?)", line (\d+)(?:, in (.+))?$')
 # rich's, of typer, accelerate and others (rich 14, traceback.py, Traceback.__rich_console__: a panel, then the words).
 _PANEL = re.compile(r"^\s*[╭┌+][─-]+ Traceback \(most recent call last\) [─-]+[╮┐+]\s*$")
-_PANEL_FRAME = re.compile(r"^\s*[│|] ([^\s❱│|][^│|]*?):(\d+) in \S+")
+_PANEL_FRAME = re.compile(r"^\s*[│|] ([^\s❱│|][^│|]*?):(\d+) in (\S+)")
 _PANEL_END = re.compile(r"^\s*[╰└+][─-]+[╯┘+]\s*$")
 _MOST_PANEL = 2_000  # lines of a panel: a recursion shows some hundred frames
 # Printed of a thread, or of an object that is collected: the process goes on, or ended of something else (CPython 3.11,
@@ -58,10 +58,11 @@ def short_path(path: str) -> str:
 
 
 class Frame(Struct, frozen=True):
-    """A line of code of a traceback."""
+    """A line of code of a traceback; `function` is "" where that is not told."""
 
     path: str
     line: int
+    function: str = ""
 
     @property
     def short(self) -> str:
@@ -84,6 +85,11 @@ class Raised(Struct, frozen=True, kw_only=True):
         """The innermost line that belongs to no installed package, else the innermost of all."""
         own = [each for each in self.frames if not _LIBRARY.search(each.path)]
         return own[-1] if own else self.frames[-1] if self.frames else None
+
+    @property
+    def innermost(self) -> Frame | None:
+        """The line that raised it."""
+        return self.frames[-1] if self.frames else None
 
 
 class Crash(Struct, frozen=True, kw_only=True):
@@ -184,7 +190,7 @@ def _block(lines: Sequence[str], begin: int) -> _Block | None:
             break
         found = _FRAME.match(lines[at])
         if found is not None and len(found[2]) < 10:
-            frames.append(Frame(found[1], int(found[2])))
+            frames.append(Frame(found[1], int(found[2]), found[3] or ""))
         at += 1
     return _ended_by(lines, begin, at, frames)
 
@@ -203,7 +209,7 @@ def _panel(lines: Sequence[str], begin: int) -> _Block | None:
             return _ended_by(lines, begin, at + 1, frames)
         found = _PANEL_FRAME.match(lines[at])
         if found is not None and len(found[2]) < 10:
-            frames.append(Frame(found[1], int(found[2])))
+            frames.append(Frame(found[1], int(found[2]), found[3] or ""))
     return None
 
 
@@ -215,7 +221,7 @@ def _headless(lines: Sequence[str], begin: int) -> _Block | None:
     while at < most and lines[at].startswith(" "):
         found = _FRAME.match(lines[at])
         if found is not None and len(found[2]) < 10:
-            frames.append(Frame(found[1], int(found[2])))
+            frames.append(Frame(found[1], int(found[2]), found[3] or ""))
         at += 1
     block = _ended_by(lines, begin, at, frames)
     if block is None or (begin >= _CUT and block.raised.type not in _OF_THE_COMPILER):

@@ -37,9 +37,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
     `exit_code` and `signal` as waitpid gives them (one of both). `asked_by` says who ended it, where it was trainguard:
     "drain", "pause", "hang", "lease", "cancel". `tail` are the last lines of its output, `findings` those that the run
     itself wrote (`Finding.to_dict()`), oldest first. `oom_kills` is how many times the kernel killed in the attempt's
-    control group for memory while it ran; `kernel` are lines of the kernel's log of that time. Steps are global steps.
-    `disk_free_bytes` is that of the output folder, `needed_bytes` what its next checkpoint takes. `planned_steps` and
-    `own_steps` count this file's steps; `result_saved` says that its `final` stands.
+    control group for memory while it ran, `group_peak_bytes` the most that this group took. `kernel` are lines of the
+    kernel's log of that time. Steps are global steps. `disk_free_bytes` is that of the output folder, `needed_bytes`
+    what its next checkpoint takes. `planned_steps` and `own_steps` count this file's steps; `result_saved` says that
+    its `final` stands. `not_started` is the errno for which its process could not even be started.
     """
 
     exit_code: int | None = None
@@ -54,6 +55,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     silent_seconds: float | None = None
     oom_kills: int | None = None
     peak_rss_bytes: int | None = None
+    group_peak_bytes: int | None = None
     memory_limit_bytes: int | None = None
     kernel: tuple[str, ...] = ()
     disk_free_bytes: int | None = None
@@ -65,6 +67,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     own_steps: int | None = None
     machine_going_down: bool = False
     result_saved: bool | None = None
+    not_started: int | None = None
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -101,12 +104,16 @@ class History(Struct, frozen=True, kw_only=True):
     """The attempts at one file, oldest first, and what was changed for it so far.
 
     `changes` are configuration fields with another value than the user's (`batch_size`, `gradient_accumulation`);
-    `skipped` the windows of this file's own steps that were left out, each [first, last].
+    `skipped` the windows of this file's own steps that were left out, each [first, last]. Of a file that a person has
+    released, `released_after` is the number of the last attempt before that, and `skipped_before` how many windows
+    had been left out by then: budgets count what came after it.
     """
 
     attempts: tuple[Attempt, ...] = ()
     changes: dict[str, Any] = field(default_factory=dict)
     skipped: tuple[tuple[int, int], ...] = ()
+    released_after: int | None = None
+    skipped_before: int = 0
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -148,7 +155,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     changes: dict[str, Any] = field(default_factory=dict)
     before_step: int | None = None
     skip: tuple[int, int] | None = None
-    wait_for: Literal["disk", "mount", "gpu", "network"] | None = None
+    wait_for: Literal["disk", "mount", "gpu", "network", "start"] | None = None
     deadline_seconds: float | None = None
     counts: bool = True
     advice: str | None = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import signal
 from collections.abc import Mapping, Sequence
 
 from trainguard.recovery import catalogue
-from trainguard.recovery.records import Evidence, Kind
+from trainguard.recovery.making import make
+from trainguard.recovery.records import Evidence, Failure, Kind
 
 # As train/space.py: with less than this free a file system is full for any writer.
 FULL_BELOW_BYTES = 1 << 20
@@ -24,6 +27,11 @@ _OURS = re.compile(
 _NAMED = re.compile(r"[Kk]ill(?:ed)? process \d+ \(|task=|reaped process \d+ \(")
 # torch 2.13, distributed/elastic/multiprocessing/errors/__init__.py, _FAILURE_FORMAT_TEMPLATE.
 _ROOT = re.compile(r"^\s*exitcode\s*: (-?\d+) \(pid")
+
+# fork(2), pipe(2), execve(2): limits of descriptors, processes and memory, which others may use up for a while.
+_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ETXTBSY, errno.EINTR})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_BROKEN = frozenset({errno.EIO, errno.EROFS, errno.ESTALE})
 
 BY_SIGNAL: Mapping[int, tuple[Kind, str, str]] = {
     signal.SIGHUP: ("killed", "RUN012", "its terminal or session ended"),
@@ -97,6 +105,22 @@ def full_disk(evidence: Evidence) -> str | None:
     if needed is not None and free < needed:
         return f"{size(free)} are free, and the next checkpoint takes {size(needed)}"
     return None
+
+
+def not_started(evidence: Evidence, number: int, lines: Sequence[str]) -> Failure:
+    """What keeps a process from being started: never the file, of which nothing has been read."""
+    words = lines[-1] if lines else f"no process could be started: {os.strerror(number)}"
+    if evidence.mount_gone:
+        return make(evidence, "mount-gone", "SYS012", f"its mount is gone: {words}", "start")
+    if number in _FULL:
+        return make(evidence, "disk-full", "RUN025", words, "start")
+    if number in _BROKEN:
+        return make(evidence, "disk-error", "SYS003", words, "start")
+    name = errno.errorcode.get(number, str(number))
+    passes = number in _LIMITS
+    return make(
+        evidence, "config", "SYS011" if passes else "SYS003", f"{words} ({name})", "start", data={"not_started": passes}
+    )
 
 
 def size(amount: int) -> str:

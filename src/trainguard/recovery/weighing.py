@@ -6,7 +6,7 @@ import re
 import signal
 from dataclasses import dataclass, field, replace
 
-from trainguard.recovery import signs, xid
+from trainguard.recovery import places, signs, xid
 from trainguard.recovery.by_finding import Said
 from trainguard.recovery.catalogue import Message, of_kernel
 from trainguard.recovery.making import make
@@ -132,7 +132,9 @@ def _peak(evidence: Evidence) -> str:
     if peak is None:
         return ""
     of = f" of {signs.size(limit)}" if limit is not None else ""
-    return f", at {signs.size(peak)}{of} resident"
+    together = evidence.group_peak_bytes
+    all_of_it = f" ({signs.size(together)} with all its processes and their files)" if together is not None else ""
+    return f", at {signs.size(peak)}{of} resident{all_of_it}"
 
 
 def _gpu(seen: Seen, number: int | None) -> Failure | None:
@@ -222,6 +224,9 @@ def _rest(seen: Seen) -> Failure:
     if seen.raised is not None or (seen.said is not None and seen.said.code == "RUN022"):
         if any(each in seen.words for each in ("CUDA error", "HIP error")):
             return seen.failure("gpu-lost", "RUN013", seen.words, "exception")
+        place = places.of_place(seen.raised) if seen.raised is not None else None
+        if place is not None:
+            return seen.failure(place.kind, place.code, seen.words, f"raised by {place.name}")
         frame = seen.raised.frame if seen.raised is not None else None
         at = f" at {frame.short}" if frame is not None else ""
         return seen.failure("code", "RUN022", f"{seen.words}{at}", "exception")

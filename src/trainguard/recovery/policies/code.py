@@ -13,9 +13,9 @@ _CERTAIN = frozenset({"NameError", "UnboundLocalError", "SyntaxError", "Indentat
 class Code(Policy):
     """*What it does*
 
-    Once more in a new process; the same exception at the same step for the second time puts the file into quarantine,
-    with its traceback. What cannot pass by itself (an undefined name) is not tried again. While loading, where it need
-    not be the file's doing, it is held in place of that.
+    Once more in a new process; the same exception at the same step for the second time, with no new verified checkpoint
+    between, puts the file into quarantine, with its traceback. What cannot pass by itself (an undefined name) is not
+    tried again. While loading, where it need not be the file's doing, it is held in place of that.
 
     *Why*
 

@@ -10,7 +10,8 @@ from trainguard.recovery.records import Decision
 class Config(Policy):
     """*What it does*
 
-    Pauses the whole queue until a person resumes it; the file keeps its place.
+    Pauses the whole queue until a person resumes it; the file keeps its place. Where no process could be started for
+    want of descriptors, processes or memory, until one can be.
 
     *Why*
 
@@ -22,6 +23,16 @@ class Config(Policy):
     kinds = ("config",)
 
     def decide(self, case: Case) -> Decision:
+        if case.failure.data.get("not_started"):
+            return Decision(
+                act="pause",
+                why=f"{case.failure.why}; the queue waits until a process can be started",
+                policy=self.name,
+                wait_for="start",
+                counts=False,
+                advice="raise the daemon's limits: ulimit -n and -u, pids.max of the container, LimitNOFILE= and "
+                "TasksMax= of the unit",
+            )
         return Decision(
             act="pause",
             why=f"{case.failure.why}; no file would train, so the queue waits",

@@ -26,7 +26,8 @@ class Diverged(Policy):
 
     Goes back to the newest verified checkpoint before the onset and leaves out the window of steps around it, whose
     examples are listed; at most `limits.rollbacks` times, each time a window four times as long, never beyond the
-    checkpoint. Then, or where it comes back within the first two steps, the file is held.
+    checkpoint. Then, where it comes back within the first two steps, and where nothing would be left of the file, it is
+    held. `trainguard queue release` gives as many rollbacks again.
 
     *Why*
 
@@ -39,27 +40,36 @@ class Diverged(Policy):
 
     def decide(self, case: Case) -> Decision:
         failure, limits = case.failure, case.limits
-        # Of a long history only the last attempts are kept, of what was left out everything.
-        done = max(sum(1 for each in case.attempts[:-1] if each.act == "rollback"), len(case.history.skipped))
+        done = case.rollbacks
         onset = failure.data.get("onset", failure.step)
         before = self._step_before(case)
         # An onset before the file's own first step cannot be: then it is not known either.
         if not isinstance(onset, int) or isinstance(onset, bool) or onset <= before:
             return self._unknown_onset(case)
         own = onset - before
-        same = [each for each in case.attempts[:-1] if each.failure is not None and each.failure.kind in self.kinds]
+        earlier = case.since_release[:-1]
+        same = [each for each in earlier if each.failure is not None and each.failure.kind in self.kinds]
         if own <= _AT_ONCE and same:
             why = f"{failure.why}; again within the first {_AT_ONCE} steps, with other data, so it is not the data"
             return hold(self.name, why, _ADVICE)
+        since = " since it was released" if case.history.released_after is not None else ""
         if done >= max(0, limits.rollbacks):
-            return hold(self.name, f"{failure.why}; after {done} rollbacks (the most is {limits.rollbacks})", _ADVICE)
+            return hold(
+                self.name, f"{failure.why}; after {done} rollbacks (the most is {limits.rollbacks}){since}", _ADVICE
+            )
         if not limits.can_skip_data:
             return self._without_skipping(case, bool(same))
         skip = self._window(case, onset, before, done)
+        planned = failure.data.get("planned_steps")
+        if skip[0] == 1 and isinstance(planned, int) and skip[1] >= planned:
+            why = (
+                f"{failure.why}; leaving out what led to it would leave nothing of the file ({planned:,} steps in all)"
+            )
+            return hold(self.name, why, f"look at its examples, {_ADVICE}")
         return Decision(
             act="rollback",
             why=f"{failure.why}; goes back to before global step {onset:,} and leaves out this file's steps "
-            f"{skip[0]:,} to {skip[1]:,} (rollback {done + 1} of {limits.rollbacks})",
+            f"{skip[0]:,} to {skip[1]:,} (rollback {done + 1} of {limits.rollbacks}{since})",
             policy=self.name,
             before_step=onset,
             skip=skip,

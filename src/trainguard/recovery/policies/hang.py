@@ -10,8 +10,9 @@ from trainguard.recovery.records import Decision
 class Hang(Policy):
     """*What it does*
 
-    Again from the last verified checkpoint. At the same step of the same phase for the second time: quarantined with
-    the stacks, or held where it was while loading, since no file would get past that.
+    Again from the last verified checkpoint. At the same step of the same phase for the second time, with no new
+    verified checkpoint between: quarantined with the stacks, or held where it was while loading, since no file would
+    get past that.
 
     *Why*
 
