@@ -2,107 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
+import pty
 import subprocess
 import sys
-import textwrap
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.daemon.running import RESUME, Run, codes, running, until
 from trainguard.daemon.foreign_command import understand
 from trainguard.daemon.foreign_run import ForeignRun, Settings
 
-# A training script without a guard: a line a step as the Trainer prints it, a checkpoint after every second step.
-TRAIN = """
-import json, os, signal, sys, time
-from pathlib import Path
-arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-resume = arguments.get("--resume_from_checkpoint")
-out = Path(arguments["--output_dir"])
-out.mkdir(exist_ok=True)
-first = int(resume.rpartition("-")[2]) if resume else 0
-attempts = Path("attempts.jsonl")
-before = attempts.read_text().count("\\n") if attempts.exists() else 0
-with attempts.open("a") as file:
-    file.write(json.dumps({"argv": sys.argv[1:], "first": first, "pid": os.getpid()}) + "\\n")
-def save(step):
-    folder = out / f"checkpoint-{step}"
-    folder.mkdir(exist_ok=True)
-    header = json.dumps({"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
-    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes([step]) * 16)
-    (folder / "optimizer.bin").write_bytes(b"none")  # another layout than the Trainer's: the manifest alone vouches
-    state = {"global_step": step, "max_steps": 8, "epoch": step / 8, "log_history": []}
-    (folder / "trainer_state.json").write_text(json.dumps(state))
-    from trainguard.checkpoints import write_manifest
-    write_manifest(folder, step=step, run={})
-print("begins", flush=True)
-BEFORE
-for step in range(first + 1, 9):
-    FAULT
-    print({"loss": 2.0 / step, "grad_norm": 1.0, "learning_rate": 1e-4, "epoch": step / 8, "step": step}, flush=True)
-    if step % 2 == 0:
-        save(step)
-print("ends", flush=True)
-"""
-
-
-class Run:
-    """A command under `trainguard run --format json`, in its own folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *options: str, fault: str = "pass", before: str = "pass", words: tuple[str, ...] = ()) -> None:
-        text = TRAIN.replace("BEFORE", textwrap.dedent(before)).replace("FAULT", fault)
-        (self.folder / "train.py").write_text(text, encoding="utf-8")
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "trainguard", "run", "--format", "json", "--retry-delay", "0", *options, "--"),
-                *(sys.executable, "train.py", "--output_dir", "out", *words),
-            ],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-        )
-
-    def end(self, seconds: float = 180.0) -> tuple[int, bytes, list[dict[str, Any]]]:
-        assert self.process is not None
-        stdout, stderr = self.process.communicate(timeout=seconds)
-        lines = [json.loads(line) for line in stderr.decode().splitlines() if line.startswith("{")]
-        assert len(lines) == len(stderr.decode().splitlines()), stderr.decode()
-        return self.process.returncode, stdout, lines
-
-    def attempts(self) -> list[dict[str, Any]]:
-        path = self.folder / "attempts.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-RESUME = ("--resume-arg", "--resume_from_checkpoint {checkpoint}")
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    made = Run(tmp_path)
-    yield made
-    if made.process is not None:
-        made.process.kill()
-        made.process.communicate()
-
-
-def codes(lines: list[dict[str, Any]]) -> list[str]:
-    return [line["finding"]["code"] for line in lines if line["event"] == "finding"]
-
-
-def decisions(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [line["decision"] for line in lines if line["event"] == "decision"]
+run = pytest.fixture(running)
 
 
 def test_a_sound_command_is_let_be(run: Run) -> None:
@@ -116,39 +29,6 @@ def test_a_sound_command_is_let_be(run: Run) -> None:
     assert [line["event"] for line in lines if line["event"] != "unguarded"] == ["started", "ended", "done"]
 
 
-def test_a_killed_command_goes_on_from_its_newest_checkpoint(run: Run) -> None:
-    run.start(*RESUME, fault="if step == 6 and not before: os.kill(os.getpid(), signal.SIGKILL)")
-    code, _, lines = run.end()
-    assert code == 0
-    assert [each["first"] for each in run.attempts()] == [0, 4]
-    failure = next(line["failure"] for line in lines if line["event"] == "ended")
-    assert (failure["code"], failure["kind"]) == ("RUN012", "killed")
-    assert codes(lines) == ["RUN023"]
-
-
-def test_a_broken_checkpoint_is_not_resumed_from(run: Run) -> None:
-    tear = "(os.truncate('out/checkpoint-4/model.safetensors', 7), os.kill(os.getpid(), signal.SIGKILL))"
-    run.start(*RESUME, fault=f"if step == 6 and not before: {tear}")
-    assert run.end()[0] == 0
-    assert [each["first"] for each in run.attempts()] == [0, 2]
-
-
-def test_what_would_write_over_its_checkpoints_is_not_started_again(run: Run) -> None:
-    run.start(fault="if step == 6: os.kill(os.getpid(), signal.SIGKILL)")
-    code, _, lines = run.end()
-    assert code == 128 + signal.SIGKILL
-    assert len(run.attempts()) == 1
-    assert decisions(lines)[-1]["act"] == "hold"
-    assert "--resume-arg" in decisions(lines)[-1]["advice"]
-    assert any("--resume-arg" in line["words"] for line in lines if line["event"] == "unguarded")
-
-
-def test_before_the_first_checkpoint_it_may_begin_anew(run: Run) -> None:
-    run.start(fault="if step == 1 and not before: os.kill(os.getpid(), signal.SIGKILL)")
-    assert run.end()[0] == 0
-    assert [each["first"] for each in run.attempts()] == [0, 0]
-
-
 def test_a_bug_is_not_tried_again(run: Run) -> None:
     run.start(*RESUME, fault="if step == 5: raise KeyError('label')")
     code, stdout, lines = run.end()
@@ -156,7 +36,8 @@ def test_a_bug_is_not_tried_again(run: Run) -> None:
     assert len(run.attempts()) <= 2  # once more at most, and never a third time at the same place
     failure = next(line["failure"] for line in lines if line["event"] == "ended")
     assert (failure["code"], failure["kind"]) == ("RUN022", "code")
-    assert b"KeyError: 'label'" in stdout
+    assert b"KeyError: 'label'" in run.stderr
+    assert b"KeyError" not in stdout
 
 
 def test_out_of_gpu_memory_halves_the_micro_batch(run: Run) -> None:
@@ -190,42 +71,28 @@ def test_a_silence_that_the_user_does_not_want_is_a_hang(run: Run) -> None:
     assert [each["first"] for each in run.attempts()] == [0, 4]
 
 
-def test_sigterm_goes_to_the_command_and_nothing_is_tried_again(run: Run) -> None:
-    before = """
-    def asked(*_):
-        save(2)
-        Path("asked").touch()
-        sys.exit(75)
-    signal.signal(signal.SIGTERM, asked)
-    Path("ready").touch()
-    time.sleep(600)
-    """
-    run.start(*RESUME, before=before)
-    until(lambda: (run.folder / "ready").exists())
-    assert run.process is not None
-    run.process.send_signal(signal.SIGTERM)
-    code, _, lines = run.end()
-    assert code == 75
-    assert (run.folder / "asked").exists()
-    assert len(run.attempts()) == 1
-    assert lines[-1]["event"] == "done"
-
-
-def test_nothing_is_left_when_the_supervisor_is_killed(run: Run) -> None:
+def test_the_death_of_a_grandchild_is_the_commands_own_matter(run: Run) -> None:
     before = """
     import subprocess
-    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
-    Path("child").write_text(str(child.pid))
-    Path("ready").touch()
-    time.sleep(600)
+    child = subprocess.Popen(["sleep", "600"])
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
     """
-    run.start(before=before)
-    until(lambda: (run.folder / "ready").exists())
-    assert run.process is not None
-    run.process.kill()
-    run.process.wait()
-    pids = [int((run.folder / "child").read_text()), run.attempts()[0]["pid"]]
-    until(lambda: not any(alive(pid) for pid in pids))
+    run.start(*RESUME, before=before)
+    assert run.end()[0] == 0
+    assert len(run.attempts()) == 1
+
+
+def test_a_colour_terminal_is_passed_on_by_the_verb_itself(run: Run) -> None:
+    """stdout is a terminal and stderr is not: each keeps what it is."""
+    ours, terminal = pty.openpty()
+    program = "import os; print([os.isatty(n) for n in (0, 1, 2)], flush=True)"
+    run.start("--state-dir", "state", command=(sys.executable, "-c", program), stdout=terminal)
+    os.close(terminal)
+    code, _, _ = run.end()
+    assert code == 0
+    assert os.read(ours, 1000) == b"[False, True, False]\r\n"
+    os.close(ours)
 
 
 @pytest.mark.parametrize(
@@ -266,21 +133,6 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     assert done.stderr.count("attempt") == 2, "started and ended once: nobody tries again what is not there"
 
 
-def until(met: Any, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, ProcessLookupError):
-        return False
-
-
 def test_metrics_that_cannot_be_read_do_not_end_the_run(tmp_path: Path) -> None:
     told: list[tuple[str, dict[str, Any]]] = []
 
@@ -293,11 +145,63 @@ def test_metrics_that_cannot_be_read_do_not_end_the_run(tmp_path: Path) -> None:
         ),
         folder=tmp_path / "state",
         settings=Settings(retries=0),
-        tell=lambda event, **values: told.append((event, values)),
+        tell=lambda event, /, **values: told.append((event, values)),
         observe=observe,
-        relay=lambda block: None,
     )
     assert run.run() == 0
     assert [values["words"] for event, values in told if event == "note"] == [
         "its metrics are not watched any more: ValueError: not this one"
     ]
+
+
+def test_metrics_in_lines_of_json_are_watched_and_the_end_is_honest(run: Run) -> None:
+    program = (
+        "import json\n"
+        "for step in range(1, 30):\n"
+        "    loss = 2.0 / step if step < 12 else float('nan')\n"
+        "    print(json.dumps({'step': step, 'loss': loss, 'learning_rate': 1e-4}), flush=True)\n"
+    )
+    run.start("--state-dir", "state", command=(sys.executable, "-c", program))
+    code, _, lines = run.end()
+    assert code == 0
+    assert "RUN001" in codes(lines)
+    assert "RUN001" in lines[-1]["words"]
+
+
+def test_a_script_that_makes_its_own_folder_finds_none(run: Run) -> None:
+    program = "import os; os.mkdir('out'); assert os.listdir('out') == []"
+    run.start("--output-dir", "out", command=(sys.executable, "-c", program))
+    assert run.end()[0] == 0
+    assert (run.folder / "trainguard-run/out/1/output.log").exists()
+
+
+def test_two_runs_in_one_place_keep_their_attempts_apart(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "trainguard", "run", "--", sys.executable, "-c", "import time; time.sleep(1)"]
+    runs = [subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [each.wait(120) for each in runs] == [0, 0]
+    attempts = sorted(path.parent.name for path in tmp_path.rglob("result.json"))
+    assert attempts == ["1", "2"]
+
+
+def test_lines_are_seen_when_they_are_printed(run: Run) -> None:
+    program = "import time; print('first'); time.sleep(20)"
+    run.start("--hang-seconds", "8", "--retries", "0", command=(sys.executable, "-c", program))
+    log = run.folder / "trainguard-run/run/1/output.log"
+    until(lambda: log.exists() and log.read_bytes() == b"first\n", 10)
+
+
+@pytest.mark.parametrize("descriptors", [11, 13])  # too few for its pipes, and too few for a process
+def test_a_machine_that_can_start_no_process(tmp_path: Path, descriptors: int) -> None:
+    words = [sys.executable, "-m", "trainguard", "run", "--", "true"]
+    limited = (
+        f"import os, resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({descriptors},) * 2); "
+        f"os.execv({words[0]!r}, {words!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=180
+    )
+    assert done.returncode == 126
+    last = done.stderr.splitlines()[-1]
+    assert "ends with 126" in last
+    assert "Too many open files" in last
+    assert done.stderr.count("attempt 2") == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +17,12 @@ from trainguard.cli.panels import PATH, Command, option
 from trainguard.errors import UsageError
 
 if TYPE_CHECKING:
-    from trainguard.daemon.foreign_run import Observe
+    from trainguard.daemon.foreign_output import Standard
+    from trainguard.daemon.foreign_run import ForeignRun, Observe
     from trainguard.findings import Finding
     from trainguard.sources.base import Record, Source
 
+_STATE = "trainguard-run"
 _RESTART = "When it breaks"
 _KNOWN = "What is known of the run"
 _OUTPUT = "Output"
@@ -54,6 +58,13 @@ _OUTPUT = "Output"
     help="Seconds before the first new attempt; they double with each.",
 )
 @option(
+    "--from-start",
+    "may_begin_anew",
+    is_flag=True,
+    panel=_RESTART,
+    help="Start a command that cannot resume again from its beginning, though it may write over what it has saved.",
+)
+@option(
     "--hang-seconds",
     type=click.FloatRange(min=0, min_open=True),
     panel=_RESTART,
@@ -86,7 +97,7 @@ _OUTPUT = "Output"
     "--state-dir",
     type=PATH,
     panel=_OUTPUT,
-    help="Where the logs of the attempts go. Without it: trainguard/run in its output folder.",
+    help="Where the logs of the attempts go. Without it: trainguard-run here, in a folder for each output folder.",
 )
 @option(
     "--format",
@@ -103,6 +114,7 @@ def command(
     resume_arg: str | None,
     retries: int,
     retry_delay: float,
+    may_begin_anew: bool,
     hang_seconds: float | None,
     stop_deadline: float,
     output_dir: Path | None,
@@ -114,21 +126,33 @@ def command(
 ) -> int:
     """Run a training command, see what becomes of it, and start it again where it can go on.
 
-    The command's output goes to stdout as ever, trainguard's own lines to stderr. Its metrics are watched in its
-    output, or in the files of a GuardCallback. When it ends badly, trainguard tells why, by its exit, the kernel, the
-    disk and its last words, and decides: again after a pause, again with a smaller micro-batch and more accumulation,
-    or not again. A broken checkpoint is never resumed from. What cannot be guarded is said at the start.
+    The command keeps its terminal, its input, and its output on stdout and stderr, byte for byte; trainguard's own
+    lines go to stderr. Its metrics are watched in its output, or in the files of a GuardCallback. When it ends badly,
+    trainguard tells why, by its exit, the kernel, the disk and its last words, and decides: again after a pause, again
+    with a smaller micro-batch and more accumulation, or not again. What cannot be guarded is said at the start.
 
-    Exits as the command did in its last attempt (128 and the number of the signal that ended it).
+    A restart goes on from the newest checkpoint that verifies: by --resume-arg, by the option that the script's own
+    parser has for it (found in its text: HfArgumentParser, TrlParser, argparse), by the script itself, or by the
+    variable TRAINGUARD_CHECKPOINT, which is set for it. What would begin anew over what it has saved is not started
+    again, unless with --from-start. The first attempt is the command as it is given; with --resume-arg it goes on from
+    a checkpoint that is there.
+
+    SIGTERM and SIGHUP reach the command as SIGTERM, Ctrl-C as SIGINT; it has --stop-deadline seconds then, and a second
+    Ctrl-C ends it at once. After that nothing is started again.
+
+    Exits as the command did in its last attempt: its own code, 128 and the number of the signal that ended it, 126 or
+    127 where it could not be started. Before a first attempt 2 is wrong usage. Every event is a line of JSON in
+    events.jsonl of the state folder, whatever --format says; the last one is "done" with the command's code.
 
     \b
     Examples:
       trainguard run -- python train.py
       trainguard run --resume-arg "--resume_from_checkpoint {checkpoint}" -- python train.py --output_dir out
+      trainguard run -- trl sft --config sft.yaml
       trainguard run --output-dir out --hang-seconds 1800 -- accelerate launch train.py
       trainguard run --retries 0 --format json -- torchrun --nproc_per_node=2 train.py
     """
-    from trainguard.cli.run_text import JsonTeller, TextTeller
+    from trainguard.cli.run_text import JsonTeller, Recorder, TextTeller
     from trainguard.daemon.foreign_command import understand
     from trainguard.daemon.foreign_run import ForeignRun, Settings
 
@@ -140,40 +164,81 @@ def command(
         environment=os.environ,
     )
     teller = JsonTeller() if output_format == "json" else TextTeller(use_color(color, sys.stderr))
+    folder = _state_folder(state_dir, understood.output_dir)
     run = ForeignRun(
         command=understood,
-        folder=_state_folder(state_dir, understood.output_dir),
+        folder=folder,
         settings=Settings(
             retries=retries,
             retry_delay_seconds=retry_delay,
             hang_seconds=hang_seconds,
             stop_deadline_seconds=stop_deadline,
+            may_begin_anew=may_begin_anew,
         ),
-        tell=teller.tell,
+        tell=Recorder(folder / "events.jsonl", teller).tell,
         observe=_observer(declarations, ignore),
-        relay=_relay,
+        standard=_standard(),
     )
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
-    for each in before:
-        signal.signal(each, lambda *_: run.stop.set())
-    try:
+    with _signals(run):
         return run.run()
+
+
+@contextmanager
+def _signals(run: ForeignRun) -> Iterator[None]:
+    """While the command runs, signals are for it. One that was ignored at the start stays so, as under nohup."""
+    taken: dict[int, Callable[[], None]] = {
+        signal.SIGTERM: lambda: run.ask(signal.SIGTERM),
+        signal.SIGINT: lambda: run.ask(signal.SIGINT),
+        signal.SIGHUP: lambda: run.ask(signal.SIGHUP),
+    }
+    if sys.stdin is not None and sys.stdin.isatty():
+        taken[signal.SIGTSTP] = run.suspend
+    before = {each: signal.getsignal(each) for each in taken}
+    for each, act in taken.items():
+        if before[each] != signal.SIG_IGN:
+            signal.signal(each, lambda *_, act=act: act())
+    try:
+        yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
 
 
+def _standard() -> Standard:
+    """This process's own descriptors, as far as they are open."""
+    from trainguard.daemon.foreign_output import Standard
+
+    def opened(number: int) -> int | None:
+        try:
+            os.fstat(number)
+        except OSError:
+            return None
+        return number
+
+    return Standard(stdin=opened(0), stdout=opened(1), stderr=opened(2))
+
+
 def _state_folder(given: Path | None, output_dir: Path | None) -> Path:
-    """Where the attempts are kept. Raises UsageError where it cannot be made."""
-    folder = given or (output_dir / "trainguard/run" if output_dir is not None else Path("trainguard-run"))
-    folder = folder.absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{folder}: cannot be made ({error.strerror or error}); name another place with --state-dir"
-        ) from None
-    return folder
+    """Where the attempts are kept. Raises UsageError where it cannot be made.
+
+    Not in the output folder, where that can be helped: there are scripts that will not begin in one that is there, or
+    that is not empty.
+    """
+    beside = Path(_STATE, output_dir.name if output_dir is not None and output_dir.name else "run")
+    places = [given] if given is not None else [beside, *([output_dir / "trainguard/run"] if output_dir else [])]
+    for place in places:
+        folder = place.absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if place is beside:
+                folder.parent.joinpath(".gitignore").write_text("*\n", encoding="utf-8")
+        except OSError as caught:
+            error = caught
+            continue
+        return folder
+    raise UsageError(
+        f"{folder}: cannot be made ({error.strerror or error}); name another place with --state-dir"
+    ) from error
 
 
 def _observer(declarations: tuple[str, ...], ignore: tuple[str, ...]) -> Observe:
@@ -192,14 +257,3 @@ def _observer(declarations: tuple[str, ...], ignore: tuple[str, ...]) -> Observe
         return sessions[0].take(record)
 
     return observe
-
-
-def _relay(block: bytes) -> None:
-    """The command's output, byte for byte. A reader that has gone away does not end a run."""
-    try:
-        sys.stdout.buffer.write(block)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        from trainguard.cli.output import discard_stdout
-
-        discard_stdout()

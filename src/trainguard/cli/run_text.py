@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +65,8 @@ class TextTeller:
         self._say(f"{_DOES[decision.act]}{after}{with_}: {decision.why}")
 
     def _on_done(self, *, code: int, words: str) -> None:
-        self._say(f"ends with {code}" + (f": {words}" if words else ""))
+        if words:  # else the attempt's own end has said it
+            self._say(f"ends with {code}: {words}")
 
     def _say(self, words: str) -> None:
         name = "\x1b[1mtrainguard\x1b[0m" if self._color else "trainguard"
@@ -73,8 +77,26 @@ class JsonTeller:
     """One JSON object a line, each with `event` and `time`."""
 
     def tell(self, event: str, /, **values: Any) -> None:
-        plain = {key: _plain(value) for key, value in values.items()}
-        _print(json.dumps({"event": event, "time": round(time.time(), 3), **plain}, default=str))
+        _print(_json(event, values))
+
+
+class Recorder:
+    """Keeps every event as a line of JSON in a file, too, where no word of the command comes between. `supervisor` is
+    this process's number, by which two runs that share the file are told apart."""
+
+    def __init__(self, path: Path, teller: TextTeller | JsonTeller) -> None:
+        self._path = path
+        self._teller = teller
+
+    def tell(self, event: str, /, **values: Any) -> None:
+        with suppress(OSError), self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{_json(event, {'supervisor': os.getpid(), **values})}\n")
+        self._teller.tell(event, **values)
+
+
+def _json(event: str, values: Mapping[str, Any]) -> str:
+    plain = {key: _plain(value) for key, value in values.items()}
+    return json.dumps({"event": event, "time": round(time.time(), 3), **plain}, default=str)
 
 
 def _plain(value: Any) -> Any:
@@ -86,5 +108,5 @@ def _plain(value: Any) -> Any:
 def _print(line: str) -> None:
     try:
         print(line, file=sys.stderr, flush=True)
-    except BrokenPipeError:  # nobody reads; the run goes on
+    except (OSError, ValueError):  # nobody reads, the terminal or the disk has gone; the run goes on
         return

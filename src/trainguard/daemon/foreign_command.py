@@ -12,17 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from trainguard.errors import UnreadableInputError, UsageError
-from trainguard.facts.command import read_command
-from trainguard.facts.script import ScriptFacts, read_script
-from trainguard.facts.source import read_source
-from trainguard.facts.values import constant, is_none, options, text
+from trainguard.daemon.foreign_script import Script, find_script
+from trainguard.errors import UsageError
 
-Resume: TypeAlias = Literal["argument", "itself", "no"]
+Resume: TypeAlias = Literal["argument", "itself", "variable", "no"]
 
 CHECKPOINT = "{checkpoint}"
-# Functions that give a script the checkpoint to go on from: transformers 5.23, trainer_utils.py, and our own.
-_FINDERS = frozenset({"get_last_checkpoint", "latest_verified_checkpoint"})
+# Set for a restarted command, whatever its words are: a shell script or a loop of one's own can go on from it.
+RESUME_VARIABLE = "TRAINGUARD_CHECKPOINT"
 # As transformers 5.23 names them (training_args.py); HfArgumentParser takes both spellings.
 _OUTPUT = ("--output_dir", "--output-dir")
 _MICRO_BATCH = ("--per_device_train_batch_size", "--per-device-train-batch-size")
@@ -42,8 +39,9 @@ class _Word:
 class ForeignCommand:
     """A command under supervision. `output_dir` is None where nobody says where the run saves.
 
-    `told_by` says who does. `resume` says how a restart goes on: by an argument that is added, because the script looks
-    for its newest checkpoint itself, or not at all.
+    `told_by` says who does. `resume` says how a restart goes on: by words that are added, because the script looks for
+    its newest checkpoint itself, because it reads a variable, or not at all. `is_asked_to_resume` says that the words
+    are the user's own, not found in the script.
     """
 
     words: tuple[str, ...]
@@ -53,27 +51,41 @@ class ForeignCommand:
     told_by: str = ""
     resume: Resume = "no"
     resume_words: tuple[str, ...] = ()
+    is_asked_to_resume: bool = False
+    configured: tuple[int | None, int | None] = (None, None)
 
     @cached_property
     def micro_batch(self) -> int | None:
-        """Examples in one forward pass, where the command line names them."""
-        return _number(self._found(_MICRO_BATCH))
+        """Examples in one forward pass, where the command line or its configuration file names them."""
+        found = self._found(_MICRO_BATCH)
+        return _number(found.value) if found is not None else self.configured[0]
 
     @cached_property
     def accumulation(self) -> int | None:
-        return _number(self._found(_ACCUMULATION))
+        found = self._found(_ACCUMULATION)
+        return _number(found.value) if found is not None else self.configured[1]
 
     @property
     def can_change_batch(self) -> bool:
         return self.micro_batch is not None and self.accumulation is not None
 
+    @property
+    def picks_newest(self) -> bool:
+        """Whether the script takes its newest checkpoint by number, whole or not."""
+        return self.resume == "itself" or (
+            self.resume == "argument" and not any(CHECKPOINT in each for each in self.resume_words)
+        )
+
     def again(self, checkpoint: Path | None, changes: Mapping[str, int]) -> list[str]:
         """The words of another attempt: from `checkpoint` on, with another micro-batch and accumulation."""
         words = list(self.words)
         for field, names in (("batch_size", _MICRO_BATCH), ("gradient_accumulation", _ACCUMULATION)):
-            found = self._found(names)
-            if field in changes and found is not None:
+            if field not in changes:
+                continue
+            if (found := self._found(names)) is not None:
                 words[found.index] = f"{found.before}{changes[field]}"
+            else:  # an option goes before the configuration file
+                words += [names[0], str(changes[field])]
         if checkpoint is not None and self.resume == "argument":
             words += [word.replace(CHECKPOINT, str(checkpoint)) for word in self.resume_words]
         return words
@@ -82,26 +94,20 @@ class ForeignCommand:
         return _option(self.words, names)
 
     def unguarded(self) -> list[str]:
-        """What cannot be guarded of this command, a sentence each, with what to pass so that it can."""
+        """What cannot be guarded of this command, and why; with what to pass so that it can."""
         said = []
         if self.output_dir is None:
-            said.append(
-                "where it saves is not known, so its checkpoints are not verified and a full disk is not told: pass "
-                "--output-dir DIR"
-            )
+            said.append("its checkpoints: where it saves is not known; pass --output-dir DIR")
         if self.resume == "no":
             said.append(
-                "how it resumes is not known, so it is started again only while no checkpoint was saved: pass "
-                f'--resume-arg "--resume_from_checkpoint {CHECKPOINT}", or what the script calls it'
+                "what it has saved, by a restart: how it resumes is not known; pass --resume-arg "
+                f'"--resume_from_checkpoint {CHECKPOINT}"'
             )
         if not self.can_change_batch:
-            said.append(
-                "its micro-batch and accumulation are not both on the command line, so it is not started with smaller "
-                "ones when a GPU runs out of memory"
-            )
+            said.append("GPU memory: its micro-batch and gradient accumulation are not both on its command line")
         said.append(
-            "checkpoints are verified by their structure alone, and data are never skipped: add "
-            "callbacks=[trainguard.GuardCallback()] to its Trainer for manifests and for checks of every step"
+            "the data of a NaN, and hangs by phase: give its Trainer callbacks=[trainguard.GuardCallback()], unless it "
+            "has one"
         )
         return said
 
@@ -116,62 +122,90 @@ def understand(
 ) -> ForeignCommand:
     """What `words` will run. `resume_arg` is text with `{checkpoint}` in it, or the script's own switch.
 
-    Raises UsageError for no words, and for a resume argument that no shell could split.
+    Raises UsageError for no words, and for a resume argument that no shell could split or that would not arrive.
     """
     if not words:
         raise UsageError("there is no command to run: trainguard run -- python train.py")
-    try:
-        resume_words = tuple(shlex.split(resume_arg)) if resume_arg is not None else ()
-    except ValueError as error:
-        raise UsageError(f"--resume-arg {resume_arg!r}: {error}") from None
-    if resume_arg is not None and not resume_words:
-        raise UsageError(f'--resume-arg is empty; an example: --resume-arg "--resume_from_checkpoint {CHECKPOINT}"')
-    script, facts = _script(words, working_directory, environment or {})
+    asked = _split(resume_arg)
+    if asked and _is_shell_text(words):
+        raise UsageError(
+            f"--resume-arg would be an argument of {words[0]} -c, not of what it runs; leave it out, and write "
+            f"${{{RESUME_VARIABLE}:+--resume_from_checkpoint ${RESUME_VARIABLE}}} behind the script in the shell's text"
+        )
+    script = find_script(words, working_directory, environment or {})
     told_by, place = "--output-dir", output_dir
     if place is None and (found := _option(words, _OUTPUT)) is not None:
         told_by, place = "its command line", Path(found.value)
-    if place is None and facts is not None and (saved := _saves(facts)) is not None:
-        told_by, place = f"{script.name if script is not None else 'its script'}", Path(saved)
-    resume: Resume = "argument" if resume_words else "itself" if facts is not None and _resumes(facts) else "no"
+    if place is None and script is not None and (inside := _option(script.arguments, _OUTPUT)) is not None:
+        told_by, place = "its command line", Path(inside.value)
+    if place is None and script is not None and (saved := script.folder) is not None:
+        told_by, place = script.path.name, Path(saved)
+    resume, resume_words = _resume(words, script, working_directory) if not asked else ("argument", asked)
     return ForeignCommand(
         words=tuple(words),
         working_directory=working_directory,
-        script=script,
+        script=script.path if script is not None else None,
         output_dir=working_directory / place if place is not None else None,
         told_by=told_by if place is not None else "",
         resume=resume,
         resume_words=resume_words,
+        is_asked_to_resume=bool(asked),
+        configured=_configured(script),
     )
 
 
-def _script(
-    words: Sequence[str], folder: Path, environment: Mapping[str, str]
-) -> tuple[Path | None, ScriptFacts | None]:
-    command = read_command(list(words), dict(environment))
-    launches = [each for each in command.launches if each.script_path is not None] if command is not None else []
-    if len(launches) != 1:
-        return None, None
-    path = folder / str(launches[0].script_path)
-    if path.suffix != ".py":
-        return None, None
+def _split(resume_arg: str | None) -> tuple[str, ...]:
+    if resume_arg is None:
+        return ()
     try:
-        return path, read_script(read_source(path).text, path=str(path), arguments=launches[0].script_args)
-    except UnreadableInputError:
-        return path, None
+        words = tuple(shlex.split(resume_arg))
+    except ValueError as error:
+        raise UsageError(f"--resume-arg {resume_arg!r}: {error}") from None
+    if not words:
+        raise UsageError(f'--resume-arg is empty; an example: --resume-arg "--resume_from_checkpoint {CHECKPOINT}"')
+    return words
 
 
-def _saves(facts: ScriptFacts) -> str | None:
-    """The one output folder that the script's configurations name; None where they differ or it is made up."""
-    named = {text(each.value) for each in facts.training.option("output_dir")}
-    return named.pop() if len(named) == 1 else None
+def _is_shell_text(words: Sequence[str]) -> bool:
+    """`bash -c "…"`: words behind it are parameters of the text."""
+    shell = Path(words[0]).name in ("sh", "bash", "dash", "zsh")
+    return shell and any(word.startswith("-") and not word.startswith("--") and "c" in word for word in words[1:2])
 
 
-def _resumes(facts: ScriptFacts) -> bool:
-    """Whether the script's own training goes on from its newest checkpoint, as far as its text says."""
-    if facts.mentions & _FINDERS:
-        return True
-    values = [start.argument("resume_from_checkpoint") for start in facts.training.starts]
-    return any(not is_none(each) and constant(each) is True for value in values for each in options(value))
+def _resume(words: Sequence[str], script: Script | None, folder: Path) -> tuple[Resume, tuple[str, ...]]:
+    if any(RESUME_VARIABLE in each for each in words) or any(RESUME_VARIABLE in each for each in _texts(words, folder)):
+        return "variable", ()
+    if script is None:
+        return "no", ()
+    if script.mentions(RESUME_VARIABLE):
+        return "variable", ()
+    if (option := script.resume_option) is not None:
+        return "argument", (option, CHECKPOINT)
+    if script.resumes_itself:
+        return "itself", ()
+    switch = script.resume_switch
+    return ("argument", (switch,)) if switch is not None else ("no", ())
+
+
+def _texts(words: Sequence[str], folder: Path) -> list[str]:
+    """The shell scripts among the first words of a command."""
+    found = []
+    for word in words[:2]:
+        if word.endswith(".sh"):
+            try:
+                with (folder / word).open(encoding="utf-8", errors="replace") as file:
+                    found.append(file.read(1 << 20))
+            except (OSError, ValueError):
+                continue
+    return found
+
+
+def _configured(script: Script | None) -> tuple[int | None, int | None]:
+    """Micro-batch and accumulation of the configuration file, where an option would go before it."""
+    if script is None or script.resume_option is None:
+        return None, None
+    values = [script.options.get(name[0].removeprefix("--")) for name in (_MICRO_BATCH, _ACCUMULATION)]
+    return tuple(each if isinstance(each, int) and each > 0 else None for each in values)  # type: ignore[return-value]
 
 
 def _option(words: Sequence[str], names: Sequence[str]) -> _Word | None:
@@ -186,7 +220,5 @@ def _option(words: Sequence[str], names: Sequence[str]) -> _Word | None:
     return found
 
 
-def _number(word: _Word | None) -> int | None:
-    if word is None or not word.value.isascii() or not word.value.isdigit():
-        return None
-    return int(word.value) or None
+def _number(value: str) -> int | None:
+    return (int(value) or None) if value.isascii() and value.isdigit() else None
