@@ -1,4 +1,4 @@
-"""Is a file fit to be trained on? Asked before any model is loaded, in a process of its own."""
+"""Is a file fit to be trained on? Asked before any model is loaded, in other processes (see `inspecting`)."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import contextlib
 import json
 import logging
 import os
-import sys
+import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from trainguard.daemon.aside import Aside, Said
+from trainguard.daemon.aside import Said
 from trainguard.daemon.clock import Every
+from trainguard.daemon.inspecting import Inspector
 from trainguard.daemon.settings import Settings
-from trainguard.facts.config.records import Reference
 from trainguard.queue.custody import MACHINE_ERRORS, Custody
-from trainguard.queue.records import Lease, LostLeaseError, State
+from trainguard.queue.records import ENDED, Lease, LostLeaseError, QueuedFile, State
+from trainguard.queue.settled import is_shown
+from trainguard.queue.sidecars import keep_word, read_sidecar
 from trainguard.queue.store import Queue
 
 logger = logging.getLogger(__name__)
 
-# The slowest reading that is still work and not a hang: gzip on one core with all rows tokenized, 1 MB/s.
-_SLOWEST_BYTES = 1_000_000
-_LEAST_SECONDS = 900.0
 _EXIT_FINDINGS, _EXIT_USAGE = 1, 2
 _UNREADABLE = "DATA020"
 _ACCEPTED: tuple[State, ...] = ("accepted",)
 _AWAY_SECONDS = 30.0  # a share that is mounted anew takes some seconds
 _RENEW = 0.25  # of the length of a lease
+# One turn goes on with one file after the other for so long; other parts of the loop wait meanwhile.
+_TURN_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,24 +42,6 @@ class Verdict:
     fit: bool | None
     why: str
     findings: tuple[dict[str, Any], ...] = ()
-
-
-def begin_check(path: Path, size: int, settings: Settings) -> Aside:
-    """Starts the check of one file: the same rules and values as the run itself would have."""
-    return Aside(check_command(path, settings), deadline_seconds=max(_LEAST_SECONDS, size / _SLOWEST_BYTES))
-
-
-def check_command(path: Path, settings: Settings) -> list[str]:
-    run, named = settings.run, settings.facts.named
-    command = [sys.executable, "-m", "trainguard", "data", str(path), "--report", "json", "--isolated"]
-    command += ["--max-length", str(run.max_length)] if run.max_length else []
-    command += ["--batch-size", str(run.batch_size * run.gradient_accumulation)]
-    tokenizer = _folder(named.tokenizer) or _folder(named.base_model)
-    if tokenizer is not None and (tokenizer / "tokenizer.json").is_file():
-        command += ["--tokenizer", str(tokenizer)]
-    if (evaluation := _folder(named.eval_data)) is not None and evaluation.exists():
-        command += ["--eval", str(evaluation)]
-    return command
 
 
 def read_verdict(said: Said, name: str) -> Verdict:
@@ -97,10 +79,6 @@ def _findings(output: bytes) -> list[dict[str, Any]] | None:
         return None
 
 
-def _folder(reference: Reference | None) -> Path | None:
-    return reference.path if reference is not None and reference.kind == "local" else None
-
-
 class Checker:
     """Checks accepted files, one after the other, beside whatever else goes on."""
 
@@ -109,7 +87,9 @@ class Checker:
         self._custody = custody
         self._renewing = Every(lease_seconds * _RENEW)
         self._lease: Lease | None = None
-        self._aside: Aside | None = None
+        self._inspector = Inspector()
+        self._asked = self.hurried = False
+        self._said: Said | None = None
 
     @property
     def busy(self) -> bool:
@@ -125,41 +105,64 @@ class Checker:
         return self._lease.file.name if self._lease is not None else None
 
     def tick(self, settings: Settings) -> None:
-        """Goes on with the check, or begins the next one."""
-        lease, aside = self._lease, self._aside
-        if lease is None or aside is None:
-            self._begin(settings)
-            return
+        """Goes on with the check, or begins the next one; small files one after the other for the time of a turn.
+
+        `hurried` afterwards: the turn was too short for all that is ready.
+        """
+        until = time.monotonic() + _TURN_SECONDS
+        self.hurried = False
+        while (left := until - time.monotonic()) > 0.0:
+            if not self._asked:
+                self._begin(settings)
+            if not self._asked or not self._go_on(settings, left):
+                break
+        else:
+            self.hurried = True
+        if self._lease is None:
+            self._inspector.rest()
+
+    def _go_on(self, settings: Settings, wait_seconds: float) -> bool:
+        """Whether the check has ended."""
+        lease = self._lease
+        assert lease is not None
         try:
             if self._renewing.due():
                 self._lease = lease = self._queue.renew(lease)
-            said = aside.poll()
-            if said is None:
-                return
-            self._judge(lease, read_verdict(said, lease.file.name), settings)
+            # Kept until it is written down, which takes several tries where the queue does not answer.
+            self._said = self._said or self._inspector.poll(wait_seconds)
+            if self._said is None:
+                return False
+            self._judge(lease, read_verdict(self._said, lease.file.name), settings)
         except LostLeaseError as error:
             logger.error("the check of %s is another daemon's now: %s", lease.file.name, error)
-            aside.end()
-        self._lease = self._aside = None
+        self._let_go()
+        return True
 
     def _begin(self, settings: Settings) -> None:
         lease = self._lease
-        # Taking is a transaction that is synced, looking is none.
-        if lease is None and self._queue.list(states=_ACCEPTED, limit=1):
+        if lease is None:
             lease = self._queue.take(_ACCEPTED, "checking")
         if lease is None:
             return
         self._lease = lease
         self._renewing.later(self._renewing.seconds)
-        with contextlib.suppress(OSError):  # of a file that is tried anew: what shows it as failed goes
-            self._custody.restore(lease.file)
         found = self._custody.find(lease.file)
+        if found is None or self._had_ended(lease.file):
+            with contextlib.suppress(OSError):  # of a file that is tried anew: what shows it as failed goes
+                self._custody.restore(lease.file)
+            found = self._custody.find(lease.file)
         if found is None and (why := self._custody.away()) is not None:
             self._pause_for(lease, why)
             self._lease = None
             return
         path = found or self._custody.path_of(lease.file.sha256, lease.file.name)
-        self._aside = begin_check(path, lease.file.bytes, settings)
+        self._inspector.begin(path, lease.file.bytes, settings)
+        self._asked = True
+
+    def _had_ended(self, file: QueuedFile) -> bool:
+        """Whether anything still tells of an end. For a new file it is three looks, and for the other some syncs."""
+        known = read_sidecar(self._custody.home, file)
+        return known is None or known.state in ENDED or is_shown(self._custody.home, file)
 
     def _judge(self, lease: Lease, verdict: Verdict, settings: Settings) -> None:
         if verdict.fit is False and self._custody.find(lease.file) is None:
@@ -170,7 +173,9 @@ class Checker:
         for finding in verdict.findings:
             self._queue.event("finding", file_id=lease.file.id, cause=finding.get("message"), finding=finding)
         if verdict.fit is not False:
-            self._queue.move_to(lease, "waiting", cause=None if verdict.fit else verdict.why)
+            file = self._queue.move_to(lease, "waiting", cause=None if verdict.fit else verdict.why)
+            if file.state == "held":  # as a person has asked meanwhile
+                keep_word(self._custody.home, file)
             return
         file = self._queue.move_to(lease, "failed", cause=verdict.why)
         logger.warning("%s: %s", file.name, verdict.why)
@@ -186,23 +191,24 @@ class Checker:
 
     def give_back(self, why: str) -> None:
         """Breaks the check off; the file is checked later."""
-        lease, aside = self._lease, self._aside
-        self._aside = None
-        if aside is not None:
-            aside.end()
-        if lease is not None:
+        self._forget_answer()
+        if self._lease is not None:
             with contextlib.suppress(LostLeaseError):
-                self._queue.move_to(lease, "accepted", cause=why)  # asked again where the queue does not answer
+                self._queue.move_to(self._lease, "accepted", cause=why)  # asked again where the queue does not answer
         self._lease = None
 
     def abandon(self) -> Lease | None:
         """Lets the file go whose check cannot be gone on with; its lease, which the caller has to end."""
-        lease, aside = self._lease, self._aside
-        self._lease = self._aside = None
-        if aside is not None:
-            aside.end()
-        return lease
+        return self._let_go()
 
     def close(self) -> None:
-        if self._aside is not None:
-            self._aside.end()
+        self._inspector.close()
+
+    def _let_go(self) -> Lease | None:
+        lease, self._lease = self._lease, None
+        self._forget_answer()
+        return lease
+
+    def _forget_answer(self) -> None:
+        self._asked, self._said = False, None
+        self._inspector.end()

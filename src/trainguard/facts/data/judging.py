@@ -68,7 +68,7 @@ class Judge:
 
     def _stop(self, problem: str) -> None:
         self.problem = problem
-        self._child.close()
+        self._child.end()
 
 
 def _in_parts(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import msgspec
 
@@ -41,9 +41,13 @@ class Limited:
         self._process: subprocess.Popen[bytes] | None = None
         self._gone: str | None = None
         self._received = bytearray()
+        self._opened: tuple[bytes, Any] | None = None
 
     def open(self, request: Any) -> Any:
-        """Starts the process and gives it its first request."""
+        """Starts the process and gives it its first request, ["open", FOLDER, ...]; or takes one that was kept."""
+        key = _key(request, self._threads) if _Kept.most else None
+        if key is not None and (answer := self._reopen(key)) is not None:
+            return answer
         # -P and a search path of our own: nothing of the folder that is being checked may be imported.
         environment = {
             **os.environ,
@@ -66,7 +70,27 @@ class Limited:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 os.set_blocking(pipe.fileno(), False)
-        return self.ask(request)
+        answer = self.ask(request)
+        if key is not None and isinstance(answer, dict) and "problem" not in answer:
+            self._opened = (key, answer)
+        return answer
+
+    def _reopen(self, key: bytes) -> Any:
+        """The answer to the first request of a process that was kept, if it is still as it was then."""
+        if (kept := _Kept.processes.pop(key, None)) is None:
+            return None
+        self._process, answer = kept
+        try:
+            # What the last one has left there is taken away by this.
+            if self.ask(["state"]).get("problem") is None:
+                self._opened = (key, answer)
+                return answer
+        except GoneError:
+            pass
+        self.end()
+        self._gone = None
+        self._received.clear()
+        return None
 
     def tell(self, request: Any) -> None:
         """Sends a request without an answer."""
@@ -78,21 +102,23 @@ class Limited:
         return self._receive()
 
     def close(self) -> None:
+        """Has no more questions: the process ends, or is kept for the next one (see `keep_open`)."""
+        process, opened = self._process, self._opened
+        if process is not None and opened is not None and not self._received:
+            self._process, self._gone = None, "it was closed"
+            _keep(opened[0], process, opened[1])
+        else:
+            self.end()
+
+    def end(self) -> None:
         """Ends the process, whatever it is doing."""
         self._end("it was closed")
 
     def _end(self, reason: str) -> None:
         self._gone = self._gone or reason
         process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(OSError):
-            process.kill()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        process.wait()
+        if process is not None:
+            _end(process)
 
     def _pipes(self) -> tuple[BinaryIO, BinaryIO]:
         process = self._process
@@ -149,6 +175,51 @@ class Limited:
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self.close()
+
+
+class _Kept:
+    """Processes that wait to be opened again, by what they were opened with: each with its answer to that."""
+
+    most = 0
+    processes: ClassVar[dict[bytes, tuple[subprocess.Popen[bytes], Any]]] = {}
+
+
+def keep_open() -> None:
+    """From now on processes outlive their closing, for who opens the same folder next: to load a tokenizer takes longer
+    than to measure a small file with it. For a process of one thread that reads many files; they end with it."""
+    # The judge of the template and the counter of tokens. Those of another tokenizer do not wait any longer.
+    _Kept.most = 2
+
+
+def _keep(key: bytes, process: subprocess.Popen[bytes], answer: Any) -> None:
+    kept = _Kept.processes
+    if key in kept:
+        _end(process)
+        return
+    kept[key] = (process, answer)
+    while len(kept) > _Kept.most:
+        _end(kept.pop(next(iter(kept)))[0])
+
+
+def _key(request: Any, threads: int) -> bytes | None:
+    """What an opened process depends on: the request, and the files of its folder. None where they cannot be seen."""
+    try:
+        with os.scandir(request[1]) as entries:
+            found = sorted((each.name, each.stat()) for each in entries)
+    except OSError:
+        return None
+    files = [(os.fsencode(name), seen.st_ino, seen.st_size, seen.st_mtime_ns) for name, seen in found]
+    return repr((request, threads, files)).encode("utf-8", "backslashreplace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        process.kill()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    process.wait()
 
 
 def bound_memory(more_bytes: int) -> None:
