@@ -75,14 +75,14 @@ class Place:
     def fault(self, *faults: dict[str, Any], step_seconds: float = 0.01) -> None:
         (self.folder / "faults.json").write_text(json.dumps({"step_seconds": step_seconds, "faults": faults}))
 
-    def daemon(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """A daemon of its own process group. `until_empty` unless `--forever` is given."""
+    def daemon(self, *arguments: str, config: Path | None = None) -> subprocess.Popen[bytes]:
+        """A daemon of its own process group. `until_empty` unless `--forever` is given. `config`: by another path."""
         environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
         if (self.folder / "faults.json").exists():
             environment["TINY_TRAINER"] = str(self.folder / "faults.json")
         with (self.folder / "daemon.txt").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, __file__, str(self.config), *arguments],
+                [sys.executable, __file__, str(config or self.config), *arguments],
                 stdout=log,
                 stderr=log,
                 env=environment,
@@ -179,6 +179,7 @@ def main(arguments: list[str]) -> int:
             until_empty="--forever" not in arguments,
             hang_seconds=float(hang) if hang else None,
             lease_seconds=float(given("--lease") or 30.0),
+            silent_seconds=float(given("--silent") or 15.0),
         ).run()
     except AlreadyRunningError as error:
         print(f"{error.finding.code} {error.finding.message}", file=sys.stderr)

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainguard.daemon.outbox import Alert, Raiser, kind_of
+from trainguard.daemon.outbox import Alert, Raiser, alert_of, kind_of
 from trainguard.daemon.sending import Courier
 from trainguard.daemon.thinning import Thinning
 from trainguard.facts.config.schema_blocks import Alerts
@@ -290,3 +290,43 @@ def test_kills_at_any_instant_lose_and_double_nothing(queue: Queue, home: Path) 
     counts = [int(each.title.split()[0]) for each in entries(queue) if each.key.startswith("digest:")]
     assert len(singles) + sum(counts) == number
     assert counts, "some were told together"
+
+
+def test_a_folder_that_is_dropped_twice_is_one_alert_and_a_digest_of_low_severity(queue: Queue, home: Path) -> None:
+    raiser = Raiser(home, window_seconds=WINDOW)
+    for place in range(30):
+        queue.accept(f"{place}.jsonl", f"{place:064x}", 9, f"first {place}")
+    assert raiser.look(queue) == 0, "what is merely accepted is told to nobody"
+    for place in range(30):
+        file, _ = queue.accept(f"again-{place}.jsonl", f"{place:064x}", 9, f"again {place}")
+        assert file.state == "held"
+    assert raiser.look(queue) == 1
+    assert raiser.look(queue, time.time() + WINDOW + 60) == 1
+    first, digest = entries(queue)
+    assert (first.title, first.severity) == ("file 31 (again-0.jsonl) is held", "info")
+    assert "the content is that of file 1" in first.body
+    assert (digest.title, digest.severity) == ("29 more files held, with content that came before in 10 min", "info")
+    assert "trainguard queue list --state held" in digest.body
+
+
+def test_what_a_person_did_is_told_to_nobody_in_haste(tmp_path: Path, queue: Queue, home: Path) -> None:
+    """A file that fails is an error, one that somebody has given up is not: it would tell him what he did."""
+    numbers = [queue.accept(f"{place}.jsonl", f"{place:064x}", 9, f"{place}")[0].id for place in range(6)]
+    with open_queue(tmp_path / "out/queue", lineage="out", owner="person:1000") as by_hand:
+        for number in numbers[:4]:
+            by_hand.cancel(number, "superseded")
+        by_hand.hold(numbers[4], "the labels")
+    queue.cancel(numbers[5], "DATA002 no JSON")
+    raiser = Raiser(home, window_seconds=WINDOW)
+    assert raiser.look(queue) == 3
+    assert [each.severity for each in entries(queue)] == ["info", "info", "error"]
+    assert raiser.look(queue, time.time() + WINDOW + 60) == 1
+    digest = entries(queue)[-1]
+    assert (digest.title, digest.severity) == ("3 more files held or cancelled by a person in 10 min", "info")
+
+
+def test_a_message_calls_a_file_by_its_name_and_not_by_its_place_in_custody() -> None:
+    place = f"/srv/out/queue/files/{'0f' * 32}/day.jsonl"
+    alert = alert_of(Event(id=1, time=0.0, kind="transition", file_id=7, to_state="failed", cause=f"DATA001 {place} x"))
+    assert alert is not None
+    assert alert.body.startswith("DATA001 day.jsonl x; ")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from trainguard.daemon.child import Child, Ended, Leftover, end_leftovers, leftovers, read_result
-from trainguard.daemon.nanny import OUTPUT, PROCESS, RESULT, bound_output
+from trainguard.daemon.nanny import CANNOT_EXECUTE, OUTPUT, PROCESS, RESULT, bound_output
 from trainguard.daemon.processes import MARK, Identity, identity, is_alive, process, processes
 from trainguard.daemon.remains import leftovers_finding, remains_finding
 
@@ -230,6 +232,31 @@ def test_a_killed_nanny_takes_the_tree_with_it(folder: Path) -> None:
     until(lambda: not [each for each in processes() if each.pid in mine])
 
 
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_nanny_that_is_stuck_is_killed_and_the_tree_ends(
+    folder: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one in a system call that does not return: orders reach it, and nothing comes of them."""
+    monkeypatch.setattr("trainguard.daemon.child._STUCK_SECONDS", 2.0)
+    child = shell(folder, TREE)
+    until(lambda: len(child.tree()) == 4)
+    child._looked = math.inf  # so that nobody lets it go on
+    nanny = process(child.pid or 0)
+    assert nanny is not None
+    os.kill(nanny.parent, signal.SIGSTOP)
+    began = time.monotonic()
+    if how == "stop":
+        child.stop(0.5)
+    else:
+        child.kill()
+    end = ended(child)
+    assert time.monotonic() - began > 2.0  # it had its time
+    assert (end.signal, end.asked) == (signal.SIGKILL, how)
+    assert end.reason == "the process that supervised it was killed"
+    assert of(folder) == set()
+    assert process(nanny.parent) is None
+
+
 def test_sigterm_to_the_nanny_is_one_to_the_command(folder: Path) -> None:
     child = shell(folder, "trap 'exit 75' TERM; echo ready; while :; do sleep 0.05; done")
     until(lambda: output(folder) == b"ready\n")
@@ -323,7 +350,7 @@ def test_what_a_daemon_and_its_nanny_left_behind_is_ended(folder: Path) -> None:
     first.wait()
     os.kill(nanny.parent, signal.SIGKILL)
     until(lambda: process(nanny.parent) is None or process(nanny.parent).is_dead)  # type: ignore[union-attr]
-    assert {each.name for each in leftovers(home)} == {"sleep"}
+    until(lambda: [each.name for each in leftovers(home)] == ["sleep"] * 3)  # some are setsid or a shell at first
     assert leftovers(home.parent / "que") == []
     assert len(end_leftovers(home)) == 3
     assert of(folder) == set()
@@ -426,3 +453,38 @@ def test_a_long_output_keeps_its_ends(tmp_path: Path) -> None:
     bound_output(os.fsencode(path))
     assert path.stat().st_blocks == size
     bound_output(os.fsencode(tmp_path / "none"))
+
+
+# A process with so many more descriptors than it has open now: first the daemon's own calls fail, then the nanny's.
+LIMITED = """
+import json, os, resource, sys
+from pathlib import Path
+from trainguard.daemon.child import Child
+
+Child.start(["/bin/true"], folder=Path(sys.argv[1]) / "first").wait(60)  # what is imported and opened once
+free = int(sys.argv[2])
+most = len(os.listdir("/proc/self/fd")) - 1 + free
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+ended = Child.start(["/bin/true"], folder=Path(sys.argv[1]) / "second").wait(60)
+print(json.dumps([ended.exit_code, ended.not_started, ended.reason]))
+"""
+
+
+@pytest.mark.parametrize("free", range(12))
+def test_a_limit_of_descriptors_is_told_from_an_end_of_the_command(tmp_path: Path, free: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path), str(free)], capture_output=True, text=True, check=True
+    )
+    code, not_started, reason = json.loads(done.stdout)
+    if code == 0:
+        assert free > 2
+        assert (not_started, reason) == (None, None)
+    else:
+        assert (code, not_started) == (CANNOT_EXECUTE, errno.EMFILE), reason
+        assert "descriptor" in reason or "open files" in reason
+
+
+def test_a_command_that_is_not_there_says_so_with_its_errno(tmp_path: Path) -> None:
+    found = ended(Child.start([str(tmp_path / "nothing")], folder=tmp_path / "1"))
+    assert (found.exit_code, found.not_started) == (127, errno.ENOENT)
+    assert ended(shell(tmp_path / "2", "exit 126")).not_started is None  # the command's own word

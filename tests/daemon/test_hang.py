@@ -286,3 +286,24 @@ def test_who_has_no_handler_is_not_asked(tmp_path: Path) -> None:
         assert other.poll() is None
         other.kill()
     assert not ask_for_stacks(other.pid, stacks=tmp_path / "stacks.txt")
+
+
+def test_the_time_between_two_processes_is_no_silence_of_the_run(run: Run) -> None:
+    """Heartbeats of the process before may still come in; what lies between is not what the new one may need."""
+    watch = run.watch()
+    run.beat("train", 6, pid=1)
+    run.beat("train", 7, pid=1)
+    run.now += 20_000
+    run.beat("train", 8, pid=2)
+    run.now += 20_000
+    run.beat("save", 8, pid=3)
+    run.now += 20_000
+    run.beat("train", 9, pid=4)
+    assert watch.look() is None
+    assert watch.budget_seconds == 1800  # as before the first step of any process: it may compile
+    run.beat("train", 10, pid=4)
+    assert watch.look() is None
+    assert watch.budget_seconds == 600
+    run.beat("save", 10, pid=4)
+    assert watch.look() is None
+    assert run.silence(watch, 4000) == pytest.approx(FLOORS["save"], abs=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -127,3 +128,62 @@ def test_what_is_written_beside_it_is_not_believed(tmp_path: Path, content: byte
     finally:
         other.kill()
         other.wait()
+
+
+def test_whoever_may_only_read_is_told_who_holds_it(tmp_path: Path) -> None:
+    """Asking needs no right to write; where not even reading is allowed, nobody is told that no daemon runs."""
+    ask = (
+        "import sys; from pathlib import Path; from trainguard.daemon.lock import holder; "
+        "print(holder(Path(sys.argv[1])))"
+    )
+    root = os.getuid() == 0  # who may read all, but for these capabilities (capabilities(7))
+    command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if root else []
+    command += [sys.executable, "-c", ask, str(tmp_path)]
+    with DaemonLock(tmp_path) as lock:
+        if root:
+            os.chown(lock.path, 65534, 65534)
+        lock.path.chmod(0o444)
+        asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert f"process {os.getpid()}" in asked.stdout, asked.stderr
+        lock.path.chmod(0)
+        asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert "Permission denied" in asked.stderr
+    assert "None" not in asked.stdout
+
+
+def test_a_lock_whose_folder_was_away_is_taken_anew_or_not_at_all(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with DaemonLock(home) as lock:
+        lock.renew()
+        inode = os.stat(lock.path).st_ino
+        os.rename(home, tmp_path / "away")  # another file at its path is another lock
+        other = held_by_another(home)
+        try:
+            with pytest.raises(AlreadyRunningError):
+                lock.renew()
+        finally:
+            other.kill()
+            other.wait()
+        lock.renew()
+        assert os.stat(lock.path).st_ino != inode
+        again = subprocess.run([sys.executable, "-c", _HOLD, str(home)], capture_output=True, check=False, timeout=60)
+        assert b"AlreadyRunningError" in again.stderr
+    assert holder(home) is None
+
+
+def test_a_lock_file_that_is_removed_while_it_is_taken_locks_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lockf, path = fcntl.lockf, tmp_path / "daemon.lock"
+
+    def at_this_instant(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "lockf", lockf)
+        path.unlink()
+        lockf(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "lockf", at_this_instant)
+    with DaemonLock(tmp_path):
+        again = subprocess.run(
+            [sys.executable, "-c", _HOLD, str(tmp_path)], capture_output=True, check=False, timeout=60
+        )
+        assert b"AlreadyRunningError" in again.stderr

@@ -335,3 +335,18 @@ def test_a_custody_that_does_not_answer_fails_no_file(place: Place) -> None:
     assert once_each(place.trained(), place.rows, list(place.rows))
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(PATIENCE) == 0
+
+
+def test_a_save_that_the_next_run_completes_is_of_the_file_that_goes_first(place: Place) -> None:
+    """Ended between a whole save and its name: no checkpoint tells of it, until another file's run puts it right."""
+    place.configure(guard={"retry_delay_seconds": 3.0})
+    place.put("a.jsonl", 40)
+    place.put("b.jsonl")
+    # The first time goes on at once, the second rests.
+    kill = {"what": "kill", "file": "/a.jsonl", "times": 1}
+    place.fault({**kill, "step": 1}, {**kill, "step": "saved"})
+    assert place.serve() == 0, place.log()
+    assert not place.events("paused")
+    assert place.states() == {"a.jsonl": "done", "b.jsonl": "done"}
+    assert once_each(place.trained(), place.rows, ["a.jsonl", "b.jsonl"])
+    assert [each.file_id for each in place.events("attempt-start")][:4] == [1, 1, 2, 1], "b was tried, and made way"

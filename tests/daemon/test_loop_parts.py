@@ -29,6 +29,7 @@ from trainguard.daemon.settings import Settings, plain_name, read_daemon_setting
 from trainguard.daemon.start import begin_patiently
 from trainguard.daemon.waiting import Waits, waits_for
 from trainguard.errors import UsageError
+from trainguard.fencing import read_fence
 from trainguard.queue.custody import AwayError, Custody
 from trainguard.queue.engine import QueueBusyError, QueueCorruptError
 from trainguard.queue.records import QueuedFile
@@ -217,6 +218,28 @@ def test_a_row_says_where_its_file_stopped(queue: Queue) -> None:
     queue.close()
 
 
+def test_a_person_who_releases_a_file_gives_it_a_new_budget(queue: Queue) -> None:
+    def fail(number: int, decision: Decision) -> QueuedFile:
+        lease = queue.take()
+        assert lease is not None
+        return acting.act(queue, lease, acting.Ended(number=number, started=0.0, changes={}), FAILURE, decision)
+
+    rollback = Decision(act="rollback", why="back", policy="p", before_step=7, skip=(5, 7))
+    fail(1, rollback)
+    held = fail(2, Decision(act="hold", why="h", policy="p"))
+    assert acting.history_of(held).released_after is None
+    released = queue.release(held.id)
+    assert released.cause == "released: the budget of attempts and rollbacks begins anew"
+    history = acting.history_of(released)
+    assert (history.released_after, history.skipped_before, len(history.attempts)) == (2, 1, 2)
+    checking = queue.take(("accepted",), "checking")
+    assert checking is not None
+    queue.move_to(checking, "waiting", cause=None)
+    later = acting.history_of(fail(3, rollback))
+    assert (later.released_after, later.skipped_before, len(later.skipped)) == (2, 1, 2)
+    queue.close()
+
+
 def test_what_was_asked_for_is_no_failure(queue: Queue) -> None:
     lease = queue.take()
     assert lease is not None
@@ -318,6 +341,7 @@ def test_a_lineage_that_moved_on_is_seen_before_anything_is_set_aside(tmp_path: 
     assert make_ready(work, lease, Tip(), given_up=lambda: False, tell=said.append) is None
     with pytest.raises(MovedOnError):
         make_ready(work, lease, Tip(step=4, file_id="1-x"), given_up=lambda: False, tell=said.append)
+    assert read_fence(settings.output_dir) == lease.fence > 0
     kept.path.chmod(0o600)
     kept.path.write_text("another\n")
     assert "was changed in custody" in str(make_ready(work, lease, Tip(), given_up=lambda: False, tell=said.append))
@@ -386,7 +410,7 @@ def test_a_small_disk_waits_for_the_room_of_a_checkpoint_only(tmp_path: Path, ca
     while (why := waits.ended("disk: full")) is None:
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert "1.5 MB are needed" in why
+    assert "1.6 MB are needed" in why, "a tenth more than at first, once it was too little"
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_the_unit_brings_the_daemon_back(tmp_path: Path) -> None:
     assert "RestartPreventExitStatus" not in service
     assert service["KillMode"] == "mixed"
     assert service["OOMPolicy"] == "continue"
+    assert service["Delegate"] == "yes"
     assert int(service["TimeoutStopSec"]) > 100
     assert int(service["WatchdogSec"]) > 60
     assert service["ExecStart"].endswith(f" -m trainguard daemon run {config}")

@@ -14,12 +14,12 @@ from tests.train.test_train_lineage import checkpoint, identity, saved
 from trainguard.checkpoints import write_manifest
 from trainguard.errors import UsageError
 from trainguard.facts.checkpoint.latest import latest_verified_checkpoint
+from trainguard.facts.checkpoint.prunable import prunable
 from trainguard.fencing import FencedError, write_fence
 from trainguard.train.final_save import FINAL, save_final
 from trainguard.train.going_back import newest_before, set_aside_from
 from trainguard.train.identity import Identity, identify
 from trainguard.train.lineage import Start, choose_start, described_run, leave_out
-from trainguard.train.pruning import prunable
 from trainguard.train.saving import CheckpointKeeper
 from trainguard.train.staging import Staging, left_behind
 

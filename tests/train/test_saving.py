@@ -13,9 +13,9 @@ from tests.train.checkpoint_folders import checkpoint, write_files
 from trainguard import latest_verified_checkpoint
 from trainguard.facts.checkpoint.folder import MANIFEST
 from trainguard.facts.checkpoint.manifest import read_manifest
+from trainguard.facts.checkpoint.prunable import prunable
 from trainguard.findings import Finding
 from trainguard.train import saving
-from trainguard.train.pruning import prunable
 from trainguard.train.saving import CheckpointKeeper
 
 

@@ -75,6 +75,13 @@ def test_a_run_whose_folder_was_given_away_commits_nothing_more(folder: Path) ->
             write_fence(output, 8)
 
     more = ("--set", "data=train.jsonl", "--set", "epochs=40")
+    code, said, errors = train(folder, *more, TRAINGUARD_FENCE="7")
+    assert code == 75
+    assert "number 7 of this process does not stand in" in errors
+    assert not output.exists(), "its mount may be away: nothing is made in its place"
+
+    output.mkdir()
+    write_fence(output, 7)
     code, said, errors = train(folder, *more, on_event=give_away, TRAINGUARD_FENCE="7")
     assert code == 75
     assert "holds number 7 and another one was given 8" in errors

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainguard.facts.checkpoint.manifest import Manifest
+from trainguard.facts.checkpoint.records import Checkpoint, CheckpointsFacts
 from trainguard.facts.config.schema import RunConfig
 from trainguard.facts.config.schema_blocks import Evaluation, Lora, Saving
 from trainguard.train.plan import DataSize, Plan, Weights, epoch_steps, make_plan, trained_weights, warmup_steps
+from trainguard.train.standing import Standing, standing
 
 
 def plan(run: RunConfig, examples: int | None = 40, tokens: int | None = None, **more: object) -> Plan:
@@ -67,6 +71,54 @@ def test_checkpoints_are_weights_and_two_moments() -> None:
     assert plan(RunConfig(method="lora")).checkpoint_bytes == 10 * 4 * 3
     assert plan(RunConfig(), last_checkpoint_bytes=77).checkpoint_bytes == 77
     assert plan(RunConfig(save=Saving(strategy="no"))).needed_bytes is None
+
+
+@given(
+    keep=st.one_of(st.none(), st.integers(1, 5)),
+    saves=st.integers(1, 12),
+    there=st.integers(0, 6),
+    begins_on=st.booleans(),
+)
+def test_the_room_that_is_asked_for_is_what_the_saves_take(
+    keep: int | None, saves: int, there: int, begins_on: bool
+) -> None:
+    """Against a folder that is pruned as `prunable` does it, save after save."""
+    kept = there > 0 and begins_on
+    made = plan(
+        RunConfig(save=Saving(steps=10, keep=keep), max_steps=10 * saves),
+        last_checkpoint_bytes=7,
+        standing=there,
+        begin_kept=kept,
+    )
+    folder, most = list(range(-there, 0)), there
+    for save in range(saves):
+        folder.append(save)
+        most = max(most, len(folder))
+        needed = {*folder[-2:], *([-1] if kept else [])}
+        for each in [each for each in folder if each not in needed][: max(len(folder) - keep, 0) if keep else 0]:
+            folder.remove(each)
+    # One more is asked for than the saves themselves take: what is written at the end lies beside them.
+    assert made.needed_bytes in {7 * max(most - there, 1), 7 * (most - there + 1)}
+
+
+def _stands(step: int, *, before: int = 0, planned: int = 10, verified: bool = True) -> Checkpoint:
+    run = {"step_before": before, "planned_steps": planned}
+    manifest = Manifest(format_version=1, step=step, created="", files=(), run=run)
+    return Checkpoint(path=Path("c"), name="c", step=step, size=100 + step, verified=verified, manifest=manifest)
+
+
+def test_what_stands_gives_its_room_and_the_beginning_of_a_file_does_not() -> None:
+    two_files = (_stands(5), _stands(10), _stands(15, before=10), _stands(18, before=10))
+    facts = CheckpointsFacts(path="out", checkpoints=two_files)
+    assert standing(facts) == Standing(count=4, begin_kept=True, bytes=118)
+    without = CheckpointsFacts(path="out", checkpoints=(two_files[0], *two_files[2:]))
+    assert standing(without) == Standing(count=3, begin_kept=False, bytes=118)  # its beginning is gone
+    ended = CheckpointsFacts(path="out", checkpoints=two_files[:2])
+    assert standing(ended) == Standing(count=2, begin_kept=True, bytes=110)  # the next file begins with the newest
+    first = CheckpointsFacts(path="out", checkpoints=two_files[:1])
+    assert standing(first) == Standing(count=1, begin_kept=False, bytes=105)  # it began with the base model
+    assert standing(facts, before_step=15) == Standing(count=2, begin_kept=True, bytes=110)  # the others are set aside
+    assert standing(None) == Standing()
 
 
 def test_evaluation_is_only_where_there_are_data() -> None:

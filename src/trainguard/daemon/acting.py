@@ -13,7 +13,8 @@ from trainguard.daemon.clock import Moment, moment_of
 from trainguard.daemon.verifying import Trained
 from trainguard.findings import Finding
 from trainguard.queue.codes import queue_finding
-from trainguard.queue.records import Lease, QueuedFile, State
+from trainguard.queue.records import RELEASED, Happened, Lease, QueuedFile, State
+from trainguard.queue.rows import short
 from trainguard.queue.store import Queue
 from trainguard.recovery.records import Attempt, Decision, Failure, History
 from trainguard.signals.codes import run_finding
@@ -22,7 +23,7 @@ RECOVERY, FAULT, BEFORE, ADOPTED, PAUSE, UNREAD = "recovery", "fault", "before_s
 # Of a file that is tried for weeks (a network that is away) the oldest attempts are forgotten here; events keep all.
 _MOST_ATTEMPTS = 100
 # What a pause waits for, as the queue's text says it: these end by themselves.
-WAITS = ("disk", "mount", "gpu", "network")
+WAITS = ("disk", "mount", "gpu", "network", "start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +44,22 @@ class Ended:
 
 
 def history_of(file: QueuedFile) -> History:
-    """What the recovery remembers of a file; an empty one where that cannot be read."""
+    """What the recovery remembers of a file; an empty one where that cannot be read. Budgets begin at the last release
+    by a person."""
     try:
-        return msgspec.convert(file.memory.get(RECOVERY, {}), type=History)
+        history = msgspec.convert(file.memory.get(RECOVERY, {}), type=History)
     except msgspec.ValidationError:
         return History()
+    released = file.memory.get(RELEASED)
+    if not isinstance(released, int) or isinstance(released, bool) or released == history.released_after:
+        return history
+    return msgspec.structs.replace(history, released_after=released, skipped_before=len(history.skipped))
 
 
 def remembered(history: History, ended: Ended, failure: Failure | None, decision: Decision | None) -> History:
     """The history with one attempt more, and with what was decided to be changed. What was no failure is no attempt."""
     attempts, changes, skipped = history.attempts, dict(history.changes), history.skipped
-    if failure is not None and failure.kind != "stopped":
+    if failure is not None and failure.kind != "stopped" and not failure.data.get("not_started"):
         attempt = Attempt(
             number=ended.number,
             started=ended.started,
@@ -69,15 +75,16 @@ def remembered(history: History, ended: Ended, failure: Failure | None, decision
     if decision is not None:
         changes |= decision.changes
         skipped = (*skipped, decision.skip) if decision.skip is not None else skipped
-    return History(attempts=attempts, changes=changes, skipped=skipped)
+    return msgspec.structs.replace(history, attempts=attempts, changes=changes, skipped=skipped)
 
 
-def end_event(ended: Ended, failure: Failure | None, decision: Decision | None) -> dict[str, Any]:
-    """The data of the event "attempt-end"."""
+def end_event(ended: Ended, failure: Failure | None, decision: Decision | None) -> Happened:
+    """The event "attempt-end". It goes with the transition to which it leads: a database that fails between the two
+    would be told of the same end again."""
     steps = None
     if ended.first_step is not None and ended.last_step is not None:
         steps = max(0, ended.last_step - ended.first_step)
-    return {
+    data = {
         "exit_code": ended.exit_code,
         "signal": ended.signal,
         "seconds": ended.seconds,
@@ -87,6 +94,8 @@ def end_event(ended: Ended, failure: Failure | None, decision: Decision | None) 
         "failure": msgspec.to_builtins(failure) if failure is not None else None,
         "decision": msgspec.to_builtins(decision) if decision is not None else None,
     }
+    cause = failure.why if failure is not None else None
+    return Happened(kind="attempt-end", attempt=ended.number, cause=cause, data=data)
 
 
 def act(queue: Queue, lease: Lease, ended: Ended, failure: Failure, decision: Decision) -> QueuedFile:
@@ -100,17 +109,11 @@ def act(queue: Queue, lease: Lease, ended: Ended, failure: Failure, decision: De
         memory[FAULT] = {**Moment.now().plain(), "step": ended.last_step, "kind": failure.kind, "code": failure.code}
     if decision.act == "pause":
         memory[PAUSE] = {
+            "words": short(pause_words(failure, decision)),
             "since": Moment.now().plain(),
             "deadline_seconds": decision.deadline_seconds,
             "needed_bytes": failure.data.get("needed_bytes"),
         }
-    queue.event(
-        "attempt-end",
-        file_id=lease.file.id,
-        attempt=ended.number,
-        cause=failure.why,
-        **end_event(ended, failure, decision),
-    )
     state, delay = _state_of(decision), decision.delay_seconds
     if decision.act == "pause":
         # Before the file goes back: between the two nothing may take it up again.
@@ -119,7 +122,8 @@ def act(queue: Queue, lease: Lease, ended: Ended, failure: Failure, decision: De
     fields: dict[str, Any] = {"memory": memory, **{name: at for name, at in row.items() if at is not None}}
     if state == "waiting" and delay:
         fields["delay_seconds"] = delay
-    return queue.move_to(lease, state, cause=cause_words(failure, decision), **fields)
+    event = end_event(ended, failure, decision)
+    return queue.move_to(lease, state, cause=cause_words(failure, decision), event=event, **fields)
 
 
 def _state_of(decision: Decision) -> State:

@@ -10,11 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainguard.daemon import start
+from trainguard.daemon import attempt_group, start
 from trainguard.daemon.attempt import Attempt
 from trainguard.daemon.background import Background
 from trainguard.daemon.clock import Every
+from trainguard.daemon.lock import AlreadyRunningError, DaemonLock
+from trainguard.daemon.placing import away_before_start
 from trainguard.daemon.settings import Settings
+from trainguard.errors import UsageError
+from trainguard.queue.place import Place
 
 logger = logging.getLogger(__name__)
 
@@ -41,30 +45,62 @@ def take_signals(heard: Callable[[], None]) -> None:
             signal.signal(number, lambda *_: heard())
 
 
+def await_place(settings: Settings, patience: Patience, *, until_empty: bool) -> bool:
+    """Waits until the output folder's mount is there, before anything is made at its path; False where the daemon is
+    asked to stop. With `until_empty` raises UsageError instead of waiting."""
+    said = ""
+    while (why := away_before_start(settings)) is not None:
+        if until_empty:
+            raise UsageError(why)
+        if why != said:
+            said = why
+            logger.error("the daemon waits: %s", why)
+        patience.pause(1.0)
+        if patience.signals():
+            return False
+    return True
+
+
 class Beginnings:
     """Begins: the first time whoever else has the database open, and anew at most once a minute."""
 
-    def __init__(self, settings: Settings, patience: Patience, *, lease_seconds: float) -> None:
+    def __init__(self, settings: Settings, patience: Patience, lock: DaemonLock, *, lease_seconds: float) -> None:
         self._settings = settings
         self._patience = patience
         self._lease_seconds = lease_seconds
         self._due = Every(_BEGIN_SECONDS)
+        self._lock = lock
+        self._place = Place(settings.home)
 
     def first(self) -> start.Begun | None:
         """Raises what `start.begin_patiently` raises. None when the daemon was asked to stop before."""
-        return start.begin_patiently(
+        attempt_group.prepare()
+        begun = start.begin_patiently(
             self._settings,
             lease_seconds=self._lease_seconds,
             ended=lambda: self._patience.signals() > 0,
             alive=lambda: self._patience.pause(0.0),
         )
+        self._place = begun.custody.place if begun is not None else self._place
+        return begun
 
     def again(self) -> start.Begun | None:
-        """Tried until it succeeds. None when the daemon is asked to stop meanwhile. Raises no Exception."""
+        """Tried until it succeeds. None when the daemon is asked to stop meanwhile.
+
+        Raises AlreadyRunningError where the folder was away, and another daemon serves it by now.
+        """
+        said = ""
         while not self._patience.signals():
-            if self._due.due():
+            if (why := self._place.away()) is not None:
+                if why != said:
+                    said = why
+                    logger.error("the daemon waits: %s", why)
+            elif self._due.due():
                 try:
-                    return start.begin(self._settings, lease_seconds=self._lease_seconds)
+                    self._lock.renew()
+                    return start.begin(self._settings, lease_seconds=self._lease_seconds, place=self._place)
+                except AlreadyRunningError:
+                    raise
                 except Exception as error:
                     logger.exception("the daemon cannot begin anew: %s; tried again in a minute", error)
             self._patience.pause(1.0)

@@ -18,7 +18,7 @@ from trainguard.daemon.clock import Every
 from trainguard.daemon.commanding import attempt_folder, before_step, command_line, file_id
 from trainguard.daemon.fitting import known_fit, remember_fit
 from trainguard.daemon.keeping import REFUSED_SECONDS, Held, Work
-from trainguard.daemon.lineage import MovedOnError, Tip
+from trainguard.daemon.lineage import MovedOnError, Tip, tip_of
 from trainguard.daemon.progress import Progress, doing
 from trainguard.daemon.readying import make_ready
 from trainguard.daemon.remains import remains_finding
@@ -41,6 +41,8 @@ _ROW_SECONDS = 5.0
 _PATIENCE_SECONDS = 0.2
 # Where the lineage has moved on: long enough that it has come to rest, short enough that nobody waits for it.
 _MOVED_SECONDS = 2.0
+# The exit code of `trainguard train` for what it does not begin with.
+_REFUSED = 2
 Stage = Literal["custody", "training", "verifying", "over"]
 Asked = Literal["drain", "pause", "cancel", "hang", "lease"]
 
@@ -62,12 +64,13 @@ class Attempt(Held):
         self._history = acting.history_of(lease.file)
         self._changes: dict[str, Any] = {}
         self._ready: Background[str | None] | None = None
+        self._after: Background[Tip] | None = None
 
     @classmethod
     def verify(cls, work: Work, lease: Lease, tip: Tip) -> Attempt:
         """Takes up a file whose training was over when its daemon died: what is left is to read it back."""
         attempt = cls(work, lease, tip)
-        attempt._begin_verifying()
+        attempt.stage = "verifying"
         return attempt
 
     @property
@@ -278,11 +281,23 @@ class Attempt(Held):
             return
         failure = classify(evidence)
         if failure is not None:
-            self._failed(failure)
+            if moved := ended.exit_code == _REFUSED and self._has_moved():
+                self._give_back("a save of another file was complete after all: that one goes first")
+                self.stage = "over"
+            elif moved is not None:
+                self._failed(failure)
             return
         self.file = self.work.queue.move_to(self.lease, "verifying", cause=None, **self._row())
         self.lease = msgspec.structs.replace(self.lease, file=self.file)
-        self._begin_verifying()
+        self.stage = "verifying"
+
+    def _has_moved(self) -> bool | None:
+        """Whether the lineage stands elsewhere now; None while that is read. A run first completes what a killed one
+        has saved, and then does not leave its file unfinished."""
+        if self._after is None:
+            self._after = Background(lambda: tip_of(self.work.settings.output_dir), "lineage")
+            self._after.wait(_PATIENCE_SECONDS)
+        return not self._after.result().same_place(self.tip) if self._after.done else None
 
     def _look(self, training: Training) -> None:
         progress = training.progress
@@ -297,7 +312,8 @@ class Attempt(Held):
             except QueueCorruptError:
                 raise
             except QueueError as error:
-                logger.warning("the row of %s could not be written: %s", self.file.name, error)
+                if not error.again:
+                    logger.warning("the row of %s could not be written: %s", self.file.name, error)
 
     def _row(self) -> dict[str, Any]:
         progress = self._progress
@@ -317,12 +333,10 @@ class Attempt(Held):
 
     # Last: is it there?
 
-    def _begin_verifying(self) -> None:
-        self.stage = "verifying"
-        self._aside = begin_verifying(self.work.settings.output_dir, file_id(self.file))
-
     def _when_verified(self) -> None:
-        assert self._aside is not None
+        if self._aside is None:
+            # Begun here and not with the transition: what cannot be started now is tried again at the next look.
+            self._aside = begin_verifying(self.work.settings.output_dir, file_id(self.file))
         said = self._aside.poll()
         if said is None:
             if self.asked_by == "drain" and time.monotonic() > self._until:
@@ -335,18 +349,11 @@ class Attempt(Held):
             self._failed(acting.not_there(trained))
 
     def _done(self, trained: Trained) -> None:
-        queue = self.work.queue
-        queue.event(
-            "attempt-end",
-            file_id=self.file.id,
-            attempt=self.number,
-            cause=None,
-            **acting.end_event(self._how(trained.step), None, None),
-        )
-        self.file = queue.move_to(
+        self.file = self.work.queue.move_to(
             self.lease,
             "done",
             cause=None,
+            event=acting.end_event(self._how(trained.step), None, None),
             step=trained.step,
             step_before=trained.step_before,
             planned_steps=trained.planned_steps,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from trainguard.daemon.attempt_group import Group
 from trainguard.daemon.cgroup_events import oom_kills
 from trainguard.daemon.nanny import CANNOT_EXECUTE, OUTPUT, PROCESS, RESULT
 from trainguard.daemon.processes import (
@@ -65,6 +68,7 @@ class Child:
         self._began = time.monotonic()
         self._stuck_at: float | None = None
         self._asked: str | None = None
+        self._group: Group | None = None
         self._oom_kills = oom_kills()
         self._looked = self._began
 
@@ -76,24 +80,41 @@ class Child:
         folder: Path,
         environment: Mapping[str, str] | None = None,
         working_directory: Path | None = None,
+        standard: tuple[int, int, int] | None = None,
     ) -> Child:
-        """Runs `command` under a nanny. Never raises: what cannot be started has ended, with 126 or 127."""
+        """Runs `command` under a nanny. Never raises: what cannot be started has ended, with 126 or 127.
+
+        `standard` are open descriptors for the command's input, output and errors. Without them it has no input, and
+        both its outputs are `output.log` of the folder.
+        """
         child = cls(folder.absolute())
         try:
-            child._spawn(command, os.environ if environment is None else environment, working_directory)
+            child._spawn(command, os.environ if environment is None else environment, working_directory, standard)
         except (OSError, ValueError, IndexError) as error:
             child._close()
             words = getattr(error, "strerror", None) or str(error)
-            child._ended = Ended(exit_code=CANNOT_EXECUTE, reason=f"no process could be started: {words}", seconds=0.0)
+            child._ended = Ended(
+                exit_code=CANNOT_EXECUTE,
+                reason=f"no process could be started: {words}",
+                not_started=getattr(error, "errno", None),
+                seconds=0.0,
+            )
         return child
 
-    def _spawn(self, command: list[str], environment: Mapping[str, str], working_directory: Path | None) -> None:
+    def _spawn(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        working_directory: Path | None,
+        standard: tuple[int, int, int] | None,
+    ) -> None:
         if not command or any("\0" in part for part in command):
             raise ValueError("a command is a list of texts without NUL characters")
         self.folder.mkdir(parents=True, exist_ok=True)
         # Of an earlier attempt in the same folder nothing must be taken for this one's.
         for name in (RESULT, PROCESS):
             (self.folder / name).unlink(missing_ok=True)
+        self._group = Group.make(self.folder)
         mine = identity(os.getpid())
         marked = {MARK: os.path.realpath(self.folder), DAEMON_MARK: mine.text() if mine is not None else ""}
         spec = {
@@ -102,6 +123,8 @@ class Child:
             "working_directory": _wired(working_directory if working_directory is not None else os.getcwd()),
             "folder": _wired(self.folder),
             "daemon": marked[DAEMON_MARK],
+            "standard": standard,
+            "group": _wired(self._group.path) if self._group is not None else None,
         }
         with (self.folder / OUTPUT).open("ab") as log:
             self._nanny = subprocess.Popen(
@@ -112,6 +135,7 @@ class Child:
                 cwd="/",
                 env={**os.environ, **marked},
                 start_new_session=True,
+                pass_fds=standard or (),
                 bufsize=0,
             )
         assert self._nanny.stdout is not None
@@ -221,32 +245,53 @@ class Child:
         return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
 
     def _told(self, said: Mapping[str, Any]) -> Ended:
-        return said_ended(said, oom_kills=self._oom_delta())
+        return said_ended(said, oom_kills=self._oom_delta(), group_peak_bytes=self._group_peak())
 
     def _lost(self) -> Ended:
         """The nanny was killed. The kernel has killed the command with it; the rest is done here."""
+        if self.pid is None and self._nanny is not None and (self._nanny.returncode or 0) > 0:
+            return self._never_began()
         killed, left = sweep(self._remaining)
+        if self._group is not None:
+            self._group.kill()
         self._reap(killed)
         return Ended(
             signal=signal.SIGKILL,
             seconds=round(time.monotonic() - self._began, 3),
             oom_kills=self._oom_delta(),
+            group_peak_bytes=self._group_peak(),
             asked=self._asked or "lost",
             reason="the process that supervised it was killed",
             killed=left_behind(killed),
             left=left_behind(left),
         )
 
+    def _never_began(self) -> Ended:
+        """The nanny itself could not be set up: a limit that lets one more process begin and no more."""
+        with suppress(OSError):
+            words = (self.folder / OUTPUT).read_bytes()[-4096:].decode("utf-8", "backslashreplace").strip()
+            last = words.splitlines()[-1:] or [""]
+            found = re.search(r"\[Errno (\d+)\]", last[0])
+            return Ended(
+                exit_code=CANNOT_EXECUTE,
+                reason=f"the process that supervises it could not begin: {last[0][:500]}",
+                not_started=int(found[1]) if found is not None else errno.EAGAIN,
+                seconds=round(time.monotonic() - self._began, 3),
+            )
+        return Ended(exit_code=CANNOT_EXECUTE, reason="its supervisor could not begin", not_started=errno.EAGAIN)
+
     def _remaining(self) -> list[Process]:
         assert self._nanny is not None
         mark = os.path.realpath(self.folder)
         own = set(ancestors(os.getpid()))
         every = processes()
-        # Those in the nanny's session or with the attempt's mark, and what they started.
+        inside = self._group.processes if self._group is not None else set[int]()
+        # Those in the attempt's group, in the nanny's session or with the attempt's mark, and what they started.
         roots = [
             each
             for each in every
-            if each.pid not in own and (each.session == self._nanny.pid or marks(each.pid).get(MARK) == mark)
+            if each.pid not in own
+            and (each.pid in inside or each.session == self._nanny.pid or marks(each.pid).get(MARK) == mark)
         ]
         return with_descendants(roots, every)
 
@@ -264,10 +309,18 @@ class Child:
                 os.waitpid(number, os.WNOHANG)
 
     def _oom_delta(self) -> int | None:
+        """The kills in the attempt's own group, else those in the daemon's while it ran."""
+        if self._group is not None and (own := self._group.oom_kills) is not None:
+            return own
         now = oom_kills()
         return max(now - self._oom_kills, 0) if now is not None and self._oom_kills is not None else None
 
+    def _group_peak(self) -> int | None:
+        return self._group.peak_bytes if self._group is not None else None
+
     def _close(self) -> None:
+        if self._group is not None:
+            self._group.remove()
         if self._nanny is None:
             return
         for pipe in (self._nanny.stdin, self._nanny.stdout):

@@ -15,6 +15,8 @@ import msgspec
 
 from trainguard.daemon.processes import boot_id
 
+_FLAG_SECONDS = 0.1
+
 
 class Every:
     """Something that is due every so many seconds, the first time at once."""
@@ -71,3 +73,23 @@ def moment_of(value: object) -> Moment | None:
         return msgspec.convert(value, type=Moment)
     except msgspec.ValidationError:
         return None
+
+
+class Flag:
+    """As threading.Event, for the handlers of signals: one may come in the middle of another, or of a `wait`, and the
+    lock of an Event is not reentrant."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def wait(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while not self._set and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _FLAG_SECONDS))
+        return self._set

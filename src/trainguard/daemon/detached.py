@@ -10,19 +10,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainguard.daemon.lock import Holder, holder
+from trainguard.daemon.placing import away_before_start
 from trainguard.daemon.processes import identity, send
 from trainguard.daemon.settings import Settings
 from trainguard.daemon.start import log_path
+from trainguard.errors import UsageError
 
 # Ten thousand files in history take 2 s; rebuilding a broken queue reads all folders.
 READY_SECONDS = 120.0
 ERRORS = "daemon.err"
+# The variable of queue.database_url (facts/config/given.py).
+DATABASE_URL = "TRAINGUARD_QUEUE_DATABASE_URL"
 _PAUSE_SECONDS = 0.05
 _MOST_WORDS = 2_000
 
@@ -37,12 +41,22 @@ class Started:
     exit_code: int | None = None
 
 
-def start_detached(settings: Settings, arguments: Sequence[str], *, seconds: float = READY_SECONDS) -> Started:
+def start_detached(
+    settings: Settings,
+    arguments: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    seconds: float = READY_SECONDS,
+) -> Started:
     """Starts `trainguard daemon run` with these arguments in the background, and waits until it serves.
 
+    `environment` is added to that of this process.
+
     It says so the way it does to systemd (sd_notify(3)), through a socket of this process. Raises OSError where the
-    folder cannot be written or no process can be started.
+    folder cannot be written or no process can be started, and UsageError where its mount is away.
     """
+    if (why := away_before_start(settings)) is not None:
+        raise UsageError(why)
     folder = settings.lock_folder
     folder.mkdir(parents=True, exist_ok=True)
     address = f"trainguard-{os.getpid()}-{secrets.token_hex(8)}"
@@ -66,7 +80,7 @@ def start_detached(settings: Settings, arguments: Sequence[str], *, seconds: flo
                 stdout=errors,
                 stderr=errors,
                 cwd="/",
-                env={**os.environ, "NOTIFY_SOCKET": f"@{address}"},
+                env={**os.environ, **(environment or {}), "NOTIFY_SOCKET": f"@{address}"},
                 start_new_session=True,
             )
         return _awaited(process, listening, folder, log_path(settings), seconds)

@@ -63,7 +63,8 @@ class Parts:
         failing = self._failing.setdefault(name, _Failing())
         failing.times += 1
         failing.until = time.monotonic() + min(_MOST_PAUSE, _FIRST_PAUSE * 2 ** min(failing.times, 10))
-        if failing.times != 1 and failing.times % _LOUD:
+        # A database that is away is said once, not by each part.
+        if failing.times % _LOUD and (failing.times != 1 or getattr(error, "again", False)):
             return
         known = isinstance(error, (QueueError, OSError))
         logger.error("%s failed (time %d in a row): %s", name, failing.times, error, exc_info=not known)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from trainguard.facts.machine.nvidia import read_nvidia
-from trainguard.facts.machine.records import Gpu, NvidiaFacts
+from trainguard.facts.machine.records import Gpu, GpuProcess, NvidiaFacts
 from trainguard.findings import Evidence, Finding, Fix
 
 # A process's context alone takes more on the GPUs of the last years (300 to 600 MiB); the driver's use varies by less.
@@ -36,7 +36,7 @@ class GpuMemory:
 
     def remember(self) -> Mapping[int, int]:
         """Bytes in use on each GPU now: what is to be come back to. {} where there are none, or none answers."""
-        self.before = {gpu.index: gpu.used_bytes for gpu in self._gpus() if gpu.used_bytes is not None}
+        self.before = {gpu.index: gpu.used_bytes for gpu in self.visible() if gpu.used_bytes is not None}
         return self.before
 
     def wait(self, deadline_seconds: float, *, stop: Callable[[], bool] = lambda: False) -> Finding | None:
@@ -48,22 +48,24 @@ class GpuMemory:
             return None
         until = time.monotonic() + deadline_seconds
         while True:
-            above = self._above()
+            above = self.above()
             if not above or stop():
                 return None
             if time.monotonic() >= until:
                 return self._finding(above, deadline_seconds)
             time.sleep(min(_PAUSE_SECONDS, max(until - time.monotonic(), 0.0)))
 
-    def _above(self) -> list[tuple[Gpu, int]]:
+    def above(self) -> list[tuple[Gpu, int]]:
+        """GPUs with more memory in use than before, and by how many bytes."""
         before = self.before or {}
         return [
             (gpu, gpu.used_bytes - before[gpu.index])
-            for gpu in self._gpus()
+            for gpu in self.visible()
             if gpu.used_bytes is not None and gpu.index in before and gpu.used_bytes - before[gpu.index] > _SLACK_BYTES
         ]
 
-    def _gpus(self) -> tuple[Gpu, ...]:
+    def visible(self) -> tuple[Gpu, ...]:
+        """The GPUs that a run may use, as the driver describes them now; () where it does not answer."""
         _, gpus = self._ask()
         return tuple(gpu for gpu in gpus or () if not gpu.mig and self._is_visible(gpu))
 
@@ -75,13 +77,14 @@ class GpuMemory:
             name.startswith("GPU") and (gpu.uuid or "").startswith(name) for name in names
         )
 
+    def held_by(self, gpu: Gpu) -> str:
+        """`, held by …`: the processes that the driver names, for people."""
+        names = _names(gpu)
+        return f", held by {', '.join(names)}" if names else ""
+
     def _finding(self, above: list[tuple[Gpu, int]], seconds: float) -> Finding:
         gpu, more = max(above, key=lambda each: each[1])
-        holders = sorted(gpu.processes or (), key=lambda each: -(each.used_bytes or 0))
-        names = [
-            f"process {each.pid}" + (f" ({each.name})" if each.name else "") + _held(each.used_bytes)
-            for each in holders[:_MOST_NAMED]
-        ]
+        holders, names = _holders(gpu), _names(gpu)
         who = (
             ", ".join(names) or "a process that the driver does not name (another container's, or one that is a zombie)"
         )
@@ -106,6 +109,17 @@ class GpuMemory:
             ),
             docs="docs/rules/SYS008.md",
         )
+
+
+def _holders(gpu: Gpu) -> list[GpuProcess]:
+    return sorted(gpu.processes or (), key=lambda each: -(each.used_bytes or 0))
+
+
+def _names(gpu: Gpu) -> list[str]:
+    return [
+        f"process {each.pid}" + (f" ({each.name})" if each.name else "") + _held(each.used_bytes)
+        for each in _holders(gpu)[:_MOST_NAMED]
+    ]
 
 
 def visible_devices(environment: Mapping[str, str] | None = None) -> str | None:

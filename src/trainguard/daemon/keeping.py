@@ -18,6 +18,7 @@ from trainguard.daemon.settings import Settings
 from trainguard.queue.custody import AwayError, Custody
 from trainguard.queue.engine import QueueCorruptError
 from trainguard.queue.records import Lease, LostLeaseError, State
+from trainguard.queue.sidecars import keep_word
 from trainguard.queue.store import Queue
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class Held:
             except (LostLeaseError, QueueCorruptError):
                 raise
             except Exception as error:
-                logger.warning("the lease of %s could not be renewed: %s", self.file.name, error)
+                if not getattr(error, "again", False):
+                    logger.warning("the lease of %s could not be renewed: %s", self.file.name, error)
         silent = time.monotonic() - self._renewed
         # A queue of one daemon has nobody who could take the file up.
         if self.work.settings.database_url is None or silent <= self.work.lease_seconds * _GIVE_UP:
@@ -82,7 +84,7 @@ class Held:
 
     def _give_back(self, why: str, *, delay_seconds: float = 0.0) -> None:
         """To the waiting ones, with nothing held against it."""
-        delay = {"delay_seconds": delay_seconds} if delay_seconds else {}
+        delay: dict[str, Any] = {"delay_seconds": delay_seconds} if delay_seconds else {}
         self.file = self.work.queue.move_to(self.lease, "waiting", cause=why, **delay)
         self._first_again()
 
@@ -113,10 +115,13 @@ class Held:
             with contextlib.suppress(OSError):  # the row stands; the next start puts the folder right
                 events = self.work.queue.events(self.file.id)
                 self.work.custody.settle(self.file, events=events, config=str(self.work.settings.config))
+        elif self.file.state == "held":
+            keep_word(self.work.custody.home, self.file)
 
     def _tell(self, kind: str, *, cause: str | None = None, **data: Any) -> None:
         """An event that is worth nothing to lose an attempt over."""
         try:
             self.work.queue.event(kind, file_id=self.file.id, attempt=self.number, cause=cause, **data)
         except Exception as error:
-            logger.warning("the event %s of %s could not be written: %s", kind, self.file.name, error)
+            if not getattr(error, "again", False):
+                logger.warning("the event %s of %s could not be written: %s", kind, self.file.name, error)

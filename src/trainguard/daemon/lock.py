@@ -97,7 +97,7 @@ class DaemonLock:
             try:
                 fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                holder = _written(self.about, _locked(descriptor)[1])
+                holder = _written(self.about, lock_holder(descriptor)[1])
                 os.close(descriptor)
                 if error.errno in (errno.EACCES, errno.EAGAIN):
                     raise AlreadyRunningError(_finding(self.home, holder)) from None
@@ -113,6 +113,20 @@ class DaemonLock:
         # For people alone; a full disk is no reason not to start.
         with suppress(OSError):
             write_atomically(self.about, json.dumps(said).encode() + b"\n")
+
+    def renew(self) -> None:
+        """After its folder was away: takes the lock anew where another file, or none, stands at its path now.
+
+        Raises what `take` raises.
+        """
+        key = self._key
+        if key is not None:
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(_HELD[key]), os.stat(self.path)):
+                    return
+            self._key = None
+            os.close(_HELD.pop(key))
+        self.take()
 
     def release(self) -> None:
         key, self._key = self._key, None
@@ -130,23 +144,28 @@ class DaemonLock:
 
 
 def holder(home: Path, *, name: str = "daemon") -> Holder | None:
-    """Who holds the folder now, None where nobody does: asked of the kernel, whatever a file says."""
+    """Who holds the folder now, None where nobody does: asked of the kernel, whatever a file says.
+
+    Raises UsageError where the lock may not be read.
+    """
     path, about = home / f"{name}.lock", home / f"{name}.json"
     if os.path.realpath(path) in _HELD:
         return _written(about, os.getpid())
     try:
-        # Only asked for, never taken: a daemon that starts at this moment must find it free.
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        # Only asked for, never taken: a daemon that starts at this moment must find it free. To ask, reading is enough.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise UsageError(f"whether a daemon runs cannot be told: {path}: {error.strerror}; ask as its user") from None
     except OSError:
         return None
     try:
-        held, pid = _locked(descriptor)
+        held, pid = lock_holder(descriptor)
     finally:
         os.close(descriptor)
     return _written(about, pid) if held else None
 
 
-def _locked(descriptor: int) -> tuple[bool, int | None]:
+def lock_holder(descriptor: int) -> tuple[bool, int | None]:
     """Whether another process holds the lock, and which, where it is one of this machine and container."""
     if sys.platform != "linux":
         return False, None

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trainguard.daemon import start
-from trainguard.daemon.anew import SPARE_SECONDS, Beginnings, Patience, let_go, take_signals
+from trainguard.daemon.anew import SPARE_SECONDS, Beginnings, Patience, await_place, let_go, take_signals
+from trainguard.daemon.announcing import Announcing, tell_silence
 from trainguard.daemon.attempt import Attempt
 from trainguard.daemon.background import Background
 from trainguard.daemon.checks import Checker
@@ -24,16 +25,18 @@ from trainguard.daemon.clock import Every
 from trainguard.daemon.failing import Parts
 from trainguard.daemon.gpu import GpuMemory, visible_devices
 from trainguard.daemon.keeping import Work
+from trainguard.daemon.overseer import SILENT_SECONDS, Beat, Overseer
 from trainguard.daemon.pruning import Pruning
 from trainguard.daemon.seeing import Seeing
 from trainguard.daemon.service import Notifier
 from trainguard.daemon.settings import Settings
+from trainguard.daemon.taking_up import TakingUp
 from trainguard.errors import UsageError
 from trainguard.queue.accepting import Accepted, accept_ready
 from trainguard.queue.custody import Custody
 from trainguard.queue.engine import QueueError
 from trainguard.queue.inbox import Inbox
-from trainguard.queue.records import Lease, LostLeaseError, State
+from trainguard.queue.records import Lease, State
 from trainguard.queue.store import Queue
 
 logger = logging.getLogger(__name__)
@@ -43,7 +46,6 @@ TRAIN = (sys.executable, "-m", "trainguard", "train")
 # for. Files in the inbox wake the loop by themselves.
 _BUSY_SECONDS, _IDLE_SECONDS = 0.2, 2.0
 _LOOK_SECONDS, _BUSY_LOOK_SECONDS = 10.0, 1.0
-_ANNOUNCE_SECONDS = 20.0
 # So often the turn of an attempt or a check may fail, for a reason that is not the queue's, before its file is held.
 _FAILURES = 5
 _WORKING: tuple[State, ...] = ("accepted", "checking", "waiting", "training", "verifying")
@@ -65,6 +67,7 @@ class Daemon:
         hang_seconds: float | None = None,
         lease_seconds: float = 30.0,
         on_ready: Callable[[], None] | None = None,
+        silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         self._begun_with = settings
         self.command = tuple(command) if command is not None else TRAIN
@@ -79,11 +82,22 @@ class Daemon:
         self._end_by = float("inf")
         self._notifier, self._gpu = Notifier(), GpuMemory(visible=visible_devices())
         self._accepting: Background[Accepted] | None = None
-        self._broken, self._unadopted = list[Lease](), list[Lease]()
         self._look_due = Every(_LOOK_SECONDS)
-        self._announcing, self._said = Every(_ANNOUNCE_SECONDS), ""
         self._adopting = Every(lease_seconds / 2)
         self._empty = 0
+        self._beat = Beat()
+        self._overseer = Overseer(
+            beat=self._beat,
+            places=(settings.output_dir, settings.inbox),
+            notifier=self._notifier,
+            signals=lambda: self._signals,
+            wake=self._wake.set,
+            run=lambda: self.attempt,
+            deadline_seconds=settings.run.guard.stop_deadline_seconds,
+            lease_seconds=lease_seconds if settings.database_url is not None else None,
+            tell=(lambda silence: tell_silence(self.queue, silence)) if settings.database_url is not None else None,
+            silent_seconds=silent_seconds,
+        )
 
     # The whole life.
 
@@ -92,12 +106,18 @@ class Daemon:
 
         Raises AlreadyRunningError, UsageError (no such server, a network file system), QueueError at the opening.
         """
-        settings = self._begun_with
+        self._begun_with.refuse_no_lineage()
         take_signals(self.ask_to_stop)
-        with start.locked(settings):
+        return self._overseer.watch(self._live)
+
+    def _live(self) -> int:
+        settings = self._begun_with
+        patience = Patience(signals=lambda: self._signals, pause=self._pause)
+        if not await_place(settings, patience, until_empty=self.until_empty):
+            return 0
+        with start.locked(settings) as lock:
             self._gpu.remember()
-            patience = Patience(signals=lambda: self._signals, pause=self._pause)
-            beginnings = Beginnings(settings, patience, lease_seconds=self.lease_seconds)
+            beginnings = Beginnings(settings, patience, lock, lease_seconds=self.lease_seconds)
             begun = beginnings.first()
             while begun is not None:
                 self._prepare(settings, begun)
@@ -120,14 +140,18 @@ class Daemon:
         self.queue: Queue = begun.queue
         self.custody: Custody = begun.custody
         self._parts = Parts(start.log_path(settings), self.queue)
-        self._choosing = Choosing(self.queue, settings, begun.leftovers, self.custody)
+        self._choosing = Choosing(self.queue, settings, begun.leftovers, self.custody, self._gpu)
         self._checker = Checker(self.queue, self.custody, lease_seconds=self.lease_seconds)
         self._seeing = Seeing(settings)
         self._pruning = Pruning(self.queue, self.custody)
-        self.attempt, self._accepting, self._broken, self._unadopted, self._empty = None, None, [], [], 0
-        self._inbox = Inbox(settings.inbox, settings.run.queue.settle_seconds, settings.run.queue.poll_seconds)
+        self._taking_up = TakingUp(self.queue, start.log_path(settings))
+        self._announcing = Announcing(self.queue, self._notifier, begun.custody.place, self._overseer.past)
+        self.attempt, self._accepting, self._empty = None, None, 0
+        run = settings.run.queue
+        self._inbox = Inbox(settings.inbox, run.settle_seconds, run.poll_seconds, own=settings.own_files)
 
     def _pause(self, seconds: float) -> None:
+        self._beat.at("start")
         self._notifier.alive()
         self._wake.wait(seconds)
         self._wake.clear()
@@ -156,16 +180,17 @@ class Daemon:
             ("check", self._check),
             ("work", self._work),
             ("prune", lambda: self._pruning.tick(self.settings)),
-            ("announce", self._announce),
+            ("announce", lambda: self._announcing.tick(self._doing())),
         ):
-            self._heed()
+            self._heed(name)
             self._parts.run(name, part)
-        self._heed()
+        self._heed("tell")
         self._seeing.tick(self.queue)
 
     def _rest(self) -> None:
         """Waits until there may be something to do. A signal ends it."""
-        if self._signals > self._heard_signals or self._is_over():
+        more = self._checker.hurried and not (self._stopping or self._draining)
+        if self._signals > self._heard_signals or self._is_over() or more:
             return
         busy = self.attempt is not None or self._checker.busy or self._choosing.busy or self._accepting is not None
         if busy or self.until_empty or self._stopping or self._draining:
@@ -179,12 +204,13 @@ class Daemon:
     def _is_over(self) -> bool:
         if time.monotonic() > self._end_by:
             return True  # whether the queue answers or not: the next start takes up what is left
-        if self.attempt is not None or self._checker.busy or self._broken:
+        if self.attempt is not None or self._checker.busy or self._taking_up.broken:
             return False
         return self._stopping or self._draining or (self.until_empty and self._empty >= 2)
 
     def _close(self) -> None:
         """Each part for itself: what cannot be ended properly is ended by the next start."""
+        self._beat.at("end")
         cause = "asked to stop" if self._stopping else "drained" if self._draining else None
         ends: list[Callable[[], Any]] = [self.attempt.close] if self.attempt is not None else []
         ends += [self._checker.close, lambda: self._last_words(cause)]
@@ -208,12 +234,13 @@ class Daemon:
     # Signals and wishes.
 
     def ask_to_stop(self) -> None:
-        """The first call lets the run save and ends the daemon, the second ends the run at once. From any thread."""
+        """The first call lets the run save and ends the daemon, the second ends the run at once. The overseer wakes the
+        loop: a signal may come in the middle of another's handler, and the lock of an Event is not reentrant."""
         self._signals += 1
-        self._wake.set()
 
-    def _heed(self) -> None:
+    def _heed(self, part: str) -> None:
         """What must not wait for a part that waits for the queue: the watchdog, and signals. Asks no database."""
+        self._beat.at(part)
         self._notifier.alive()
         signals = self._signals
         if signals > self._heard_signals:
@@ -265,7 +292,7 @@ class Daemon:
                 self._empty = 0
             for finding in accepted.findings:
                 logger.warning("%s %s", finding.code, finding.message)
-        if self._stopping or self._draining or not self._look_due.due():
+        if self._stopping or self._draining or self._announcing.away is not None or not self._look_due.due():
             return
         self._accepting = Background(lambda: accept_ready(self._inbox, self.custody, self.queue), "accept")
         self._accepting.wait(_BUSY_SECONDS)  # most looks find nothing, and are over in a millisecond
@@ -275,6 +302,8 @@ class Daemon:
             if self._checker.busy:
                 self._checker.give_back("the daemon was asked to stop" if self._stopping else "the daemon drains")
             return
+        if self._announcing.away is not None and not self._checker.busy:
+            return
         try:
             self._checker.tick(self.settings)
         except (QueueError, OSError):
@@ -282,17 +311,17 @@ class Daemon:
         except Exception:
             if self._parts.times("check") >= _FAILURES and (lease := self._checker.abandon()) is not None:
                 logger.exception("the check of %s cannot be gone on with", lease.file.name)
-                self._broken.append(lease)
+                self._taking_up.broken.append(lease)
             raise
 
     # Training.
 
     def _work(self) -> None:
-        self._hold_broken()
-        self._adopt(self._unadopted)
+        self._taking_up.hold_broken()
+        self._adopt(self._taking_up.later)
         if self.attempt is not None:
             self._tick(self.attempt)
-        if self.attempt is not None or self._stopping or self._draining:
+        if self.attempt is not None or self._stopping or self._draining or self._announcing.away is not None:
             return
         if self.settings.database_url is not None and self._adopting.due():
             self._adopt(self.queue.adopt())
@@ -317,7 +346,7 @@ class Daemon:
             attempt.close()
             self.attempt = None
             if not attempt.lost:
-                self._broken.append(attempt.lease)
+                self._taking_up.broken.append(attempt.lease)
             return
         if attempt.over:
             self.attempt = None
@@ -326,19 +355,10 @@ class Daemon:
     def _look_back(self, attempt: Attempt) -> None:
         """After an attempt."""
         file, failure = attempt.file, attempt.failure
-        logger.info("%s is %s now", file.name, file.state if not attempt.lost else "another daemon's")
+        logger.info("%s is %s now", file.name, file.state if not attempt.lost else "given up, or another daemon's")
+        if attempt.lost:
+            self.queue.let_go(attempt.lease)  # where nobody else takes it up, this daemon does
         self._choosing.look_back(file, failure)
-
-    def _hold_broken(self) -> None:
-        """Files whose attempts broke something in the daemon: held, so that nobody waits for them."""
-        while self._broken:
-            lease = self._broken[0]
-            why = f"the daemon itself failed while it supervised the run; see {start.log_path(self.settings)}"
-            try:
-                self.queue.move_to(lease, "held", cause=f"{why}, then run: trainguard queue release {lease.file.id}")
-            except LostLeaseError:
-                logger.error("%s is another daemon's now", lease.file.name)
-            self._broken.pop(0)
 
     def _work_of(self) -> Work:
         return Work(
@@ -352,20 +372,8 @@ class Daemon:
         )
 
     def _adopt(self, leases: list[Lease]) -> None:
-        self._unadopted = []
-        for lease in leases:
-            logger.warning("%s was in state %s when its daemon ended", lease.file.name, lease.file.state)
-            try:
-                self.attempt = start.adopt(self._work_of(), lease) or self.attempt
-            except LostLeaseError as error:
-                logger.warning("%s", error)
-            except QueueError as error:
-                logger.warning("%s is taken up later: %s", lease.file.name, error)
-                self._unadopted.append(lease)
-            except Exception:
-                # Whatever is the matter with this one: the others must not wait for it, start after start.
-                logger.exception("%s cannot be taken up", lease.file.name)
-                self._broken.append(lease)
+        if leases:
+            self.attempt = self._taking_up.adopt(leases, self._work_of()) or self.attempt
 
     def _count_empty(self) -> None:
         """For `until_empty`: twice in a row there was nothing, in the queue or on its way."""
@@ -384,14 +392,6 @@ class Daemon:
         self._empty = 0 if look.ready or look.growing else self._empty + 1
 
     # Housekeeping.
-
-    def _announce(self) -> None:
-        doing = self._doing()
-        self._notifier.status(doing)
-        if doing.partition(" at step")[0] != self._said or self._announcing.due():
-            self._said = doing.partition(" at step")[0]
-            self._announcing.later(_ANNOUNCE_SECONDS)
-            self.queue.announce(doing)
 
     def _doing(self) -> str:
         words = [self.attempt.doing] if self.attempt is not None else []

@@ -29,6 +29,8 @@ from trainguard.daemon.processes import (
     descendants,
     die_with_parent,
     identity,
+    join_group,
+    kill_group,
     process,
     send,
 )
@@ -79,10 +81,12 @@ class _Nanny:
         self.status: int | None = None
         self.command = 0
         self.reason: str | None = None
+        self.not_started: int | None = None
         self.peak = 0
         self.reaped: list[int] = []
         self.orders = b""
         self.lifeline: int | None = 0
+        self.group = os.fsencode(spec["group"]) if spec.get("group") else None
         self.began = time.monotonic()
 
     def run(self) -> None:
@@ -99,7 +103,7 @@ class _Nanny:
         try:
             self._begin()
         except OSError as error:
-            self._cannot(CANNOT_EXECUTE, f"no process could be started: {error.strerror or error}")
+            self._cannot(CANNOT_EXECUTE, f"no process could be started: {error.strerror or error}", error.errno)
         looked = time.monotonic()
         while self.status is None:
             waiting = [each for each in (wake, self.lifeline) if each is not None]
@@ -131,8 +135,11 @@ class _Nanny:
         if pid == 0:
             self._become_command(nanny, hold, held, tell, log)
         self.command = pid
-        for each in (hold, tell, log):
+        # What was opened for the command is its own: an input's writer, say, must learn that it has ended.
+        for each in {hold, tell, log, *(self.spec.get("standard") or ())}:
             os.close(each)
+        if self.group is not None and not join_group(self.group, pid):
+            self.group = None
         mine, its = identity(nanny), identity(pid)
         # Not synced: after a power cut none of these processes lives, and the boot's number says so.
         with suppress(OSError):
@@ -144,6 +151,7 @@ class _Nanny:
                     "command": its.text() if its else None,
                     "boot": boot_id(),
                     "daemon": self.spec.get("daemon"),
+                    "group": os.fsdecode(self.group) if self.group is not None else None,
                     "host": os.uname().nodename,
                     "started": round(time.time(), 3),
                 },
@@ -160,7 +168,7 @@ class _Nanny:
             number, _, what = answer.partition(b" ")
             code = NOT_FOUND if int(number) in (errno.ENOENT, errno.ENOTDIR) else CANNOT_EXECUTE
             os.waitpid(pid, 0)
-            self._cannot(code, f"{os.fsdecode(what)}: {os.strerror(int(number))}")
+            self._cannot(code, f"{os.fsdecode(what)}: {os.strerror(int(number))}", int(number))
 
     def _become_command(self, nanny: int, hold: int, held: int, tell: int, log: int) -> NoReturn:
         """In the forked child. What is open closes at the exec, as all of Python's descriptors do (PEP 446)."""
@@ -186,9 +194,11 @@ class _Nanny:
             os.setpgid(0, 0)
             os.close(held)
             empty = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(empty, 0)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
+            standard = self.spec.get("standard") or (empty, log, log)
+            for number, each in enumerate(standard):
+                os.dup2(each, number)
+            for each in set(standard):  # they came through an exec, and would go through the next one
+                os.close(each)
             # Until process.json says who this is, nothing begins.
             if os.read(hold, 1) != _GO:
                 os._exit(CANNOT_EXECUTE)
@@ -203,9 +213,9 @@ class _Nanny:
                 os.write(tell, f"{number} ".encode() + os.fsencode(doing)[:1000])
         os._exit(CANNOT_EXECUTE)
 
-    def _cannot(self, code: int, reason: str) -> None:
+    def _cannot(self, code: int, reason: str, number: int | None) -> None:
         self.status = code << 8
-        self.reason = reason
+        self.reason, self.not_started = reason, number
         with suppress(OSError), open(os.path.join(self.folder, OUTPUT.encode()), "ab") as log:
             log.write(os.fsencode(f"{reason}\n"))
 
@@ -221,6 +231,7 @@ class _Nanny:
             "peak_rss_bytes": self.peak or None,
             "asked": self.asked,
             "reason": self.reason,
+            "not_started": self.not_started,
             "killed": [[each.pid, each.name] for each in killed],
             "left": [[each.pid, each.name] for each in left],
             "pids": self.reaped[-1000:],
@@ -300,9 +311,13 @@ class _Nanny:
             waited = time.monotonic() - begun
             if waited > grace_seconds + _DEATH_SECONDS:
                 return list(killed.values()), living
-            for each in living if waited >= grace_seconds else ():
+            if waited < grace_seconds:
+                continue
+            for each in living:
                 if (each.pid, each.started) not in killed and send(each, signal.SIGKILL):
                     killed[each.pid, each.started] = each
+            if self.group is not None:
+                kill_group(self.group)  # what is forked faster than it is found
         return [each for each in killed.values() if command is None or each.pid != command.pid], []
 
     def _looks(self) -> Iterator[list[Process]]:

@@ -20,6 +20,7 @@ from typing import Protocol
 import msgspec
 
 from trainguard.daemon.channels import WAIT_SECONDS, Channel, sent_together
+from trainguard.daemon.reporting import without_custody
 from trainguard.daemon.thinning import Digest, Thinning
 from trainguard.durable import write_atomically
 from trainguard.findings import SEVERITIES, Severity
@@ -31,12 +32,15 @@ from trainguard.report.visible import masked, visible
 # The pause before the next try: 30 s, 1 min, 2 min and so on up to an hour. Services that limit the rate do so by
 # the minute (Slack: one message a second; Discord: 30 a minute); an outage of a day costs a few dozen tries.
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 30.0, 3600.0
+# How long a sender has an alert for itself: longer than it lives (sending.py ends it after two minutes), so that one
+# that was stopped and wakes up late is ended before it sends what another has sent meanwhile.
+CLAIM_SECONDS = 130.0
 _LONGEST_BODY = 2000  # characters: Discord refuses more
 _LONGEST_TITLE = 200
 _PAGE = 1000
 _CURSOR = "outbox.json"
 SUMMARY = "summary:"  # asked for by its hour, so it is told whatever severity is asked for
-ALERTED = ("transition", "paused", "recovered", "rebuilt")
+ALERTED = ("accepted", "transition", "paused", "recovered", "rebuilt")
 _RANK: Mapping[str, int] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _SEVERITIES: Mapping[str, Severity] = {"failed": "error", "quarantined": "error", "held": "warn"}
 _DO: Mapping[str, str] = {
@@ -49,17 +53,26 @@ _MORE: Mapping[str, tuple[str, str]] = {
     "failed": ("{files} failed", "trainguard queue list --state failed"),
     "quarantined": ("{files} quarantined", "trainguard queue list --state quarantined"),
     "held": ("{files} held, waiting for a person", "trainguard queue list --state held"),
+    "duplicate": ("{files} held, with content that came before", "trainguard queue list --state held"),
+    "asked": ("{files} held or cancelled by a person", "trainguard queue list"),
     "recovered": ("{times} a file went on after a fault", "trainguard status"),
     "paused": ("{times} the queue was paused", "trainguard status"),
 }
-_KIND_SEVERITIES: Mapping[str, Severity] = {**_SEVERITIES, "recovered": "info", "paused": "warn"}
+_KIND_SEVERITIES: Mapping[str, Severity] = {
+    **_SEVERITIES,
+    "recovered": "info",
+    "paused": "warn",
+    "duplicate": "info",
+    "asked": "info",
+}
+_PERSON = "person:"  # how the owner of an event is called that a command of `trainguard queue` made
 _CODE = re.compile(r"\b[A-Z]{2,8}[0-9]{3}\b")
 _NO_CODE_LENGTH = 40
 _MOST_IN_DIGEST = 20
 
 
-class Outbox(Protocol):
-    """The part of a queue that is used here."""
+class Happenings(Protocol):
+    """The part of a queue from which alerts are made, and into which they are put."""
 
     def get(self, number: int) -> QueuedFile | None: ...
     def events(
@@ -79,7 +92,14 @@ class Outbox(Protocol):
         file_id: int | None = None,
         after_seconds: float = 0,
     ) -> object: ...
-    def outbox(self, now: float) -> Sequence[OutboxEntry]: ...
+
+
+class Outbox(Happenings, Protocol):
+    """The part of a queue that is used here."""
+
+    def clock(self) -> float: ...
+    def outbox(self, now: float | None = None) -> Sequence[OutboxEntry]: ...
+    def claim_alert(self, entry: OutboxEntry, seconds: float) -> OutboxEntry | None: ...
     def delivered(self, number: int, channel: str) -> object: ...
     def undelivered(self, number: int, next_try: float) -> object: ...
     def close_alert(self, number: int) -> object: ...
@@ -119,7 +139,10 @@ def alert_of(event: Event, name: str | None = None) -> Alert | None:
     state = event.to_state or ""
     if event.kind == "transition" and state in _SEVERITIES and event.from_state != state:
         words = _DO[state].format(id=event.file_id)
-        return _alert(event, _SEVERITIES[state], f"{file} is {state}", f"{cause}; {words}")
+        severity = "info" if _asked(event) else _SEVERITIES[state]
+        return _alert(event, severity, f"{file} is {state}", f"{cause}; {words}")
+    if event.kind == "accepted" and state == "held":
+        return _alert(event, "info", f"{file} is held", cause)
     if event.kind == "paused":
         return _alert(event, "warn", "the queue is paused", f"{cause}; `trainguard status` shows what it waits for")
     if event.kind == "rebuilt":
@@ -144,6 +167,10 @@ def _alert(event: Event, severity: Severity, title: str, body: str) -> Alert:
 
 def kind_of(event: Event) -> tuple[str, str] | None:
     """What an event's alert is one of many of, and its code there; None for one that is always told by itself."""
+    if event.kind == "accepted" and event.to_state == "held":
+        return "duplicate", _code_of(event.cause)
+    if event.kind == "transition" and event.to_state in _SEVERITIES and _asked(event):
+        return "asked", event.to_state or ""
     if event.kind == "transition" and event.to_state is not None and event.to_state in _SEVERITIES:
         return event.to_state, _code_of(event.cause)
     if event.kind == "paused":
@@ -151,6 +178,11 @@ def kind_of(event: Event) -> tuple[str, str] | None:
     if event.kind == "recovered":
         return "recovered", str(event.data.get("fault") or event.data.get("kind") or "a fault")[:_NO_CODE_LENGTH]
     return None
+
+
+def _asked(event: Event) -> bool:
+    """Whether a person did it, who need not be told in haste."""
+    return (event.owner or "").startswith(_PERSON)
 
 
 def _code_of(cause: str | None) -> str:
@@ -192,7 +224,7 @@ class Raiser:
         self._place = _read_place(self._path)
         self._again = True  # a kill may have come between the writing of the digests and their way into the outbox
 
-    def look(self, queue: Outbox, now: float | None = None, *, last: bool = False) -> int:
+    def look(self, queue: Happenings, now: float | None = None, *, last: bool = False) -> int:
         """How many alerts there were. `last`: digests are told now, whatever their time.
 
         Raises what the database raises, and OSError where the folder cannot be written: then the same alerts are raised
@@ -223,7 +255,7 @@ class Raiser:
             self._again = False
         return raised + len(due)
 
-    def _alert_of(self, queue: Outbox, event: Event, thinning: Thinning) -> Alert | None:
+    def _alert_of(self, queue: Happenings, event: Event, thinning: Thinning) -> Alert | None:
         alert = alert_of(event)
         kind = kind_of(event) if alert is not None else None
         if kind is not None and not thinning.passes(
@@ -234,11 +266,11 @@ class Raiser:
         return alert if name is None else alert_of(event, name)
 
     @staticmethod
-    def _raise(queue: Outbox, alert: Alert) -> None:
+    def _raise(queue: Happenings, alert: Alert) -> None:
         queue.alert(alert.key, alert.severity, alert.title, alert.body, file_id=alert.file_id)
 
     @staticmethod
-    def _name(queue: Outbox, event: Event) -> str | None:
+    def _name(queue: Happenings, event: Event) -> str | None:
         file = queue.get(event.file_id) if event.file_id is not None else None
         return file.name if file is not None else None
 
@@ -259,17 +291,23 @@ def deliver(
     channels: Sequence[Channel],
     *,
     least: Severity = "warn",
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     limit: int = 200,
     wait_seconds: float = WAIT_SECONDS,
+    claim_seconds: float = CLAIM_SECONDS,
 ) -> Delivered:
     """Sends what is due to each channel that does not have it yet, the oldest first, and marks it at once.
 
-    A channel that fails is left out for the rest of the round, and the others go on. Never raises for what a channel
-    does; what the database raises is the caller's.
+    What another daemon sends is left to it. A channel that fails is left out for the rest of the round, and the others
+    go on. `clock` is the database's if not given. Never raises for what a channel does; what the database raises is the
+    caller's.
     """
     sent, broken = 0, dict[str, str]()
-    for entry in queue.outbox(clock())[:limit]:
+    clock = clock or queue.clock
+    for seen in queue.outbox(clock())[:limit]:
+        entry = queue.claim_alert(seen, claim_seconds)
+        if entry is None:
+            continue
         if _RANK.get(entry.severity, 0) > _RANK[least] and not entry.key.startswith(SUMMARY):
             queue.close_alert(entry.id)
             continue
@@ -291,6 +329,7 @@ def deliver(
 
 
 def _safe(text: str, most: int) -> str:
-    """Text of names and logs, for a message: control characters visible, tokens starred out, cut to `most`."""
-    shown = masked(visible(text))
+    """Text of names and logs, for a message: control characters visible, tokens starred out, cut to `most`. Of a file
+    in custody its name says enough."""
+    shown = masked(visible(without_custody(text)))
     return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -10,6 +10,7 @@ from trainguard.daemon.keeping import Work
 from trainguard.daemon.lineage import MovedOnError, Tip, set_aside_from, tip_of
 from trainguard.fencing import write_fence
 from trainguard.findings import Finding
+from trainguard.queue.custody import AwayError
 from trainguard.queue.records import Lease
 
 # A driver gives the memory of a dead process back within seconds; after this the holder is somebody else.
@@ -34,6 +35,8 @@ def make_ready(
         tell(finding)
     if given_up():
         return None
+    if (why := work.custody.place.away()) is not None:
+        raise AwayError(why, alone=False)
     write_fence(output, lease.fence)
     # Since the file was chosen another daemon may have gone on with the lineage; from here on the fence forbids it.
     if not tip_of(output).same_place(tip):

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from trainguard.daemon.attempt_group import Group, remove_old
 from trainguard.daemon.nanny import PROCESS, RESULT
 from trainguard.daemon.processes import (
     DAEMON_MARK,
@@ -36,7 +37,7 @@ ABOUT = (
 )
 _SWEEP_SECONDS = 10.0
 _MOST_NAMED = 5
-_SAID = ("exit_code", "signal", "seconds", "peak_rss_bytes", "asked", "reason", "pids")
+_SAID = ("exit_code", "signal", "seconds", "peak_rss_bytes", "asked", "reason", "not_started", "pids")
 
 
 class Leftover(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +52,10 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended: `exit_code` or `signal`, as waitpid gives them.
 
     `asked` says who ended it: "stop" and "kill" are orders of this daemon, "daemon-gone" the nanny's own when the
-    daemon had died, "lost" that the nanny was killed and the rest with it. `reason` is why no command was executed.
-    `oom_kills` counts the kernel's kills for memory in this control group meanwhile, None where it is not told.
+    daemon had died, "lost" that the nanny was killed and the rest with it. `reason` is why no command was executed,
+    `not_started` the errno of that, as far as the system gave one.
+    `oom_kills` counts the kernel's kills for memory in its control group, or in the daemon's meanwhile; None where
+    that is not told. `group_peak_bytes` is the most that all its processes together took, with the pages of files.
     `killed` was left of the tree after its end and had to be killed, `left` would not die. `pids` are those reaped.
     """
 
@@ -61,8 +64,10 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     peak_rss_bytes: int | None = None
     oom_kills: int | None = None
+    group_peak_bytes: int | None = None
     asked: str | None = None
     reason: str | None = None
+    not_started: int | None = None
     killed: tuple[Leftover, ...] = ()
     left: tuple[Leftover, ...] = ()
     pids: tuple[int, ...] = ()
@@ -159,6 +164,7 @@ def end_leftovers(home: Path, folders: Iterable[Path] = ()) -> list[Leftover]:
             f"of an earlier run these processes do not end, though they were killed: {names}; they wait in the kernel "
             "for a device (a GPU, a network mount), so free that or restart the machine"
         )
+    remove_old(home / "attempts")
     return list(left_behind(killed))
 
 
@@ -191,6 +197,10 @@ def _recorded(folder: Path, every: Mapping[int, Process], own: set[int]) -> Iter
         whom = Identity.parse(str(said.get(name) or ""))
         if whom is not None and whom.pid in every and whom.pid not in own and is_alive(whom):
             yield every[whom.pid]
+    if said.get("group") and said.get("boot") == boot_id():
+        # Whatever it has done to its environment and its sessions, out of its group it does not come.
+        inside = Group(Path(str(said["group"]))).processes - own
+        yield from (every[pid] for pid in sorted(inside) if pid in every)
 
 
 def with_descendants(roots: Iterable[Process], every: Iterable[Process]) -> list[Process]:
@@ -212,12 +222,12 @@ def left_behind(found: Iterable[Process]) -> tuple[Leftover, ...]:
     return tuple(Leftover(pid=each.pid, name=each.name) for each in found)
 
 
-def said_ended(said: Mapping[str, Any], *, oom_kills: int | None) -> Ended:
+def said_ended(said: Mapping[str, Any], *, oom_kills: int | None, group_peak_bytes: int | None = None) -> Ended:
     """What a nanny has said. Raises msgspec.ValidationError, ValueError and TypeError for what none would say."""
     values = {name: said[name] for name in _SAID if name in said}
     for name in ("killed", "left"):
         values[name] = [{"pid": pid, "name": text} for pid, text in said.get(name, ())]
-    return msgspec.convert({**values, "oom_kills": oom_kills}, type=Ended)
+    return msgspec.convert({**values, "oom_kills": oom_kills, "group_peak_bytes": group_peak_bytes}, type=Ended)
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ _TURN = 2000  # events that are counted at once: some 50 ms
 _FOR_PACE = 20  # metrics lines that tell how fast a run is of late
 # A worker that has not been seen for so long is taken for dead: three times the lease of 30 s.
 ALIVE_SECONDS = 90.0
+_CUSTODY = re.compile(r"\S*/queue/files/[0-9a-f]{64}/")
 STOPPED = "stopped"  # what a daemon announces last
 
 
@@ -284,6 +286,11 @@ def _objects(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(value, dict):
             yield value
+
+
+def without_custody(text: str) -> str:
+    """`text` in which a file in custody is called by its name: the folder of 64 digits before it tells nobody more."""
+    return _CUSTODY.sub("", text)
 
 
 def alive(workers: Iterable[Worker], now: float) -> list[Worker]:

@@ -49,12 +49,12 @@ def retry(queue: Queue, home: Path, chosen: Sequence[QueuedFile] | None = None) 
 
 def _nothing(queue: Queue, asked: Sequence[QueuedFile]) -> Finding:
     counts: dict[str, int] = {state: number for state, number in queue.counts().items() if number}
-    there = ", ".join(f"{number:,} {state}" for state, number in counts.items()) or "no file at all"
+    there = ", ".join(f"{number:,} {state}" for state, number in counts.items()) or "none"
     if asked:
         one = asked[0]
         what = f"file {one.id} ({shown(one.name)}) is {one.state}, and only what failed or was quarantined is"
     else:
         what = "no file failed or was quarantined"
     return queue_finding(
-        "QUEUE007", f"nothing to retry: {what}; there is {there}: trainguard queue list", evidence=counts
+        "QUEUE007", f"nothing to retry: {what}; of all files there are {there}: trainguard queue list", evidence=counts
     )

@@ -67,7 +67,7 @@ class Seeing:
         """
         if queue is not None:
             self._due = dict.fromkeys(self._due, -float("inf"))
-            self._do("alerts", _ALERTS_SECONDS, lambda: self._courier.tick(queue, last=True))
+            self._do("alerts", _ALERTS_SECONDS, lambda: self._courier.tick(queue, last=not queue.others()))
             self.tick(queue)
         self._courier.close(seconds)
         if self._end is not None:
@@ -93,7 +93,8 @@ class Seeing:
         try:
             work()
         except (TrainguardError, OSError) as error:
-            self._once(f"{what}: {error}; tried again later")
+            if not getattr(error, "again", False):
+                self._once(f"{what}: {error}; tried again later")
         except Exception as error:
             self._once(f"{what} failed inside trainguard: {type(error).__name__}: {error}")
             self._due[what] = now + 60.0

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import msgspec
 
 from trainguard.daemon.channels import channels_of, preload
 from trainguard.daemon.outbox import Outbox, Raiser, deliver
+from trainguard.errors import TrainguardError
 from trainguard.facts.config.schema_blocks import Alerts
 
 # A round that takes longer is ended: 200 alerts to a service that answers in half a second.
@@ -86,7 +88,7 @@ class Courier:
         if self._lonely:
             # Nobody to tell: settled now, so that a service that is set up later is not told of months at once.
             deliver(queue, ())
-        elif self._sender is None and self._clock() - self._began >= _BETWEEN_SECONDS and queue.outbox(time.time()):
+        elif self._sender is None and self._clock() - self._began >= _BETWEEN_SECONDS and queue.outbox():
             self._start()
         return raised
 
@@ -145,7 +147,12 @@ def main() -> int:
     from trainguard.queue.store import open_queue
 
     preload(order.alerts)
-    queue: Any = open_queue(home, lineage=order.lineage, owner=f"alerts:{os.getpid()}", database_url=order.database_url)
+    owner = f"alerts:{socket.gethostname()}:{os.getpid()}"
+    try:
+        queue: Any = open_queue(home, lineage=order.lineage, owner=owner, database_url=order.database_url)
+    except TrainguardError as error:
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {error}; it is tried again later", flush=True)
+        return 75
     try:
         done = deliver(queue, channels_of(order.alerts, lineage=order.label), least=order.alerts.min_severity)
     finally:

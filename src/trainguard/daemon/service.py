@@ -139,6 +139,8 @@ def unit_text(
         "TimeoutStartSec=300",
         # A run that the kernel kills for memory is the daemon's to judge (systemd.service(5)).
         "OOMPolicy=continue",
+        # Each attempt gets a control group of its own (attempt_group.py), in which those kills are counted.
+        "Delegate=yes",
         "",
         "[Install]",
         f"WantedBy={'multi-user.target' if mode == 'system' else 'default.target'}",

@@ -43,6 +43,29 @@ class Settings:
     lock_folder: Path
     database_url: str | None = None
 
+    def refuse_no_lineage(self) -> None:
+        """Raises UsageError where no file would be trained on top of the one before, whatever the daemon does."""
+        save = self.run.save
+        wrong = 'save.resume = "never"' if save.resume == "never" else 'save.strategy = "no"'
+        if save.resume == "never" or save.strategy == "no":
+            raise UsageError(
+                f"{self.config}: {wrong} would train each file on the base model and leave only the last one in the "
+                'result; a daemon needs checkpoints: save.strategy = "steps" and save.resume = "auto", or one '
+                "`trainguard train` a file with an output_dir of its own"
+            )
+
+    @property
+    def own_files(self) -> dict[Path, str]:
+        """What the configuration needs beside training files, and what each is: never to be taken from the inbox."""
+        named = self.facts.named
+        known = {
+            "the model": named.base_model,
+            "the tokenizer": named.tokenizer,
+            "the evaluation data": named.eval_data,
+        }
+        given = {each.path: f"{role} of {self.config.name}" for role, each in known.items() if each and each.path}
+        return {self.config: "the configuration of this daemon", **given}
+
     @property
     def limits(self) -> Limits:
         """What the recovery has to keep to."""
@@ -82,18 +105,30 @@ def read_daemon_settings(
     home = output / HOME
     url = database_url if database_url is not None else run.queue.database_url
     owner = plain_name(name or socket.gethostname())
+    box = Path(os.path.abspath(inbox if inbox is not None else named.inbox))
+    _refuse_inbox(config, box, output, home)
     return Settings(
         config=config if config.is_file() or facts.path is None else Path(os.path.abspath(facts.path)),
         facts=facts,
         run=run,
         output_dir=output,
         home=home,
-        inbox=Path(os.path.abspath(inbox if inbox is not None else named.inbox)),
+        inbox=box,
         lineage=str(output),
         owner=owner,
         lock_folder=home / "daemons" / owner if url is not None else home,
         database_url=url,
     )
+
+
+def _refuse_inbox(config: Path, inbox: Path, output: Path, home: Path) -> None:
+    """Raises UsageError for an inbox from which the daemon would take its own files, or a run's."""
+    box, out, own = (Path(os.path.realpath(each)) for each in (inbox, output, home))
+    if box in (out, own) or own in box.parents:
+        raise UsageError(
+            f"{config}: queue.inbox is {inbox}, where the daemon keeps its own files (output_dir is {output}); name a "
+            "folder of its own for training files"
+        )
 
 
 def plain_name(text: str) -> str:

@@ -23,13 +23,15 @@ from trainguard.daemon.keeping import Work
 from trainguard.daemon.lineage import Tip, tip_of
 from trainguard.daemon.lock import DaemonLock
 from trainguard.daemon.nanny import PROCESS
+from trainguard.daemon.placing import arrive
 from trainguard.daemon.progress import last_step
 from trainguard.daemon.settings import Settings
 from trainguard.daemon.witness import Witness
-from trainguard.queue.custody import Custody
+from trainguard.queue.custody import AwayError, Custody
 from trainguard.queue.engine import QueueBusyError, QueueCorruptError
+from trainguard.queue.place import Place
 from trainguard.queue.rebuild import recover_queue
-from trainguard.queue.records import Lease
+from trainguard.queue.records import RELEASED, Happened, Lease
 from trainguard.queue.store import Queue, open_queue
 from trainguard.recovery.classify import classify
 from trainguard.recovery.decide import decide
@@ -45,6 +47,8 @@ _MOST_DEATHS = 10
 _BUSY_SECONDS = 2.0
 # How long a daemon that starts waits for it in all.
 _START_SECONDS = 120.0
+# A folder that is away is looked for so often, for as long as it takes.
+_AWAY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,27 +69,31 @@ def log_path(settings: Settings) -> Path:
 
 
 @contextlib.contextmanager
-def locked(settings: Settings) -> Iterator[None]:
+def locked(settings: Settings) -> Iterator[DaemonLock]:
     """The lock, for as long as the daemon lives. Raises AlreadyRunningError (SYS009), and UsageError without locks."""
     lock = DaemonLock(settings.lock_folder)
     lock.take()
     try:
-        yield
+        yield lock
     finally:
         lock.release()
 
 
-def begin(settings: Settings, *, lease_seconds: float) -> Begun:
+def begin(settings: Settings, *, lease_seconds: float, place: Place | None = None) -> Begun:
     """Opens the queue (rebuilt where it is broken), puts rows and files in order, and takes up what was in training.
 
-    Only under the lock. Raises UsageError where the queue cannot be opened at all.
+    Only under the lock. `place` is the folder as it was known before. Raises UsageError where the queue cannot be
+    opened at all, and AwayError where its folder is another one now: nothing is made then.
     """
+    place = place if place is not None else Place(settings.home)
+    if (why := place.away()) is not None:
+        raise AwayError(why, alone=False)
     try:
-        return _begun(settings, *_open(settings, lease_seconds))
+        return _begun(settings, place, *_open(settings, lease_seconds))
     except QueueCorruptError as error:
         # At its opening, or where only a page is damaged that nobody asked for then.
         logger.error("%s; it is rebuilt from the folders", error.why)
-        return _begun(settings, *_rebuilt(settings, lease_seconds))
+        return _begun(settings, place, *_rebuilt(settings, lease_seconds))
 
 
 def begin_patiently(
@@ -96,6 +104,7 @@ def begin_patiently(
     Raises QueueBusyError after two minutes, and what `begin` raises.
     """
     until = time.monotonic() + _START_SECONDS
+    said, locked = "", False
     while True:
         alive()
         if ended():
@@ -105,12 +114,19 @@ def begin_patiently(
         except QueueBusyError as error:
             if time.monotonic() > until:
                 raise
-            logger.warning("%s; tried again", error)
+            if not locked:
+                logger.warning("%s; tried again for %.0f s", error, _START_SECONDS)
+            locked = True
+        except AwayError as error:
+            if said != (said := str(error)):
+                logger.error("the daemon waits: %s", said)
+            time.sleep(_AWAY_SECONDS)
 
 
-def _begun(settings: Settings, queue: Queue, words: str | None) -> Begun:
+def _begun(settings: Settings, place: Place, queue: Queue, words: str | None) -> Begun:
     try:
-        custody = Custody(settings.home)
+        arrive(settings, queue, place)
+        custody = Custody(settings.home, place)
         leftovers = end_leftovers_of(settings, queue)
         done = custody.reconcile(queue)
         parts = [words] if words else []
@@ -209,14 +225,17 @@ def _take_up_again(work: Work, lease: Lease, ended: Ended | None) -> None:
     """Nothing is held against the file, unless its daemon dies with it again and again."""
     file, memory = lease.file, dict(lease.file.memory)
     step = tip_of(work.settings.output_dir).step
-    before = memory.get(acting.ADOPTED)
+    told = memory.get(acting.ADOPTED)
+    before = told if isinstance(told, dict) else {}
     deaths = 1
     rebooted = ended is not None and ended.rebooted
-    if isinstance(before, dict) and before.get("step") == step and isinstance(before.get("deaths"), int):
+    released = memory.get(RELEASED)
+    same = (before.get("step"), before.get("released")) == (step, released)
+    if same and isinstance(before.get("deaths"), int):
         deaths = before["deaths"] + (0 if rebooted else 1)
-    memory[acting.ADOPTED] = {"deaths": deaths, "step": step}
-    told = last_step(work.settings.output_dir)
-    reached = max(told, file.step or 0) if told is not None else file.step
+    memory[acting.ADOPTED] = {"deaths": deaths, "step": step, "released": released}
+    seen = last_step(work.settings.output_dir)
+    reached = max(seen, file.step or 0) if seen is not None else file.step
     if acting.FAULT not in memory:
         memory[acting.FAULT] = {
             **Moment.now().plain(),
@@ -226,27 +245,29 @@ def _take_up_again(work: Work, lease: Lease, ended: Ended | None) -> None:
         }
     how = "the machine was started anew" if rebooted else "its daemon was ended"
     at = f"; it goes on from the checkpoint of step {step:,}" if step is not None else ""
-    work.queue.event(
-        "attempt-end",
-        file_id=file.id,
+    event = Happened(
+        kind="attempt-end",
         attempt=file.attempts,
         cause=how,
-        exit_code=ended.exit_code if ended is not None else None,
-        signal=ended.signal if ended is not None else None,
-        seconds=ended.seconds if ended is not None else None,
-        last_step=reached,
-        verified_step=step,
-        failure={"kind": "killed", "code": "RUN012", "why": how},
-        decision=None,
+        data={
+            "exit_code": ended.exit_code if ended is not None else None,
+            "signal": ended.signal if ended is not None else None,
+            "seconds": ended.seconds if ended is not None else None,
+            "last_step": reached,
+            "verified_step": step,
+            "failure": {"kind": "killed", "code": "RUN012", "why": how},
+            "decision": None,
+        },
     )
     if deaths > _MOST_DEATHS:
         words = (
             f"RUN012 the daemon died {deaths:,} times while this file trained, and no new checkpoint came; look into "
             f"{log_path(work.settings)} and the machine's log, then run: trainguard queue release {file.id}"
         )
-        work.queue.move_to(lease, "held", cause=words, memory=memory)
+        work.queue.move_to(lease, "held", cause=words, event=event, memory=memory)
         return
-    work.queue.move_to(lease, "waiting", cause=f"RUN012 {how} while this file was in training{at}", memory=memory)
+    words = f"RUN012 {how} while this file was in training{at}"
+    work.queue.move_to(lease, "waiting", cause=words, event=event, memory=memory)
     with contextlib.suppress(Exception):
         work.queue.move(file.id, first=True)
 

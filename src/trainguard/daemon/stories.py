@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainguard.daemon.overview import Seen
-from trainguard.daemon.reporting import Tally, all_events, figure_of, stream
+from trainguard.daemon.reporting import Tally, all_events, figure_of, stream, without_custody
 from trainguard.queue.records import Event, QueuedFile
 from trainguard.report.lineage_view import FaultView, FileView, LineageView, SkippedExamples
 from trainguard.report.run_view import RunView
@@ -128,7 +128,7 @@ def _file(file: QueuedFile, started: float | None) -> FileView:
         planned_steps=file.planned_steps,
         attempts=file.attempts,
         checkpoint=file.checkpoint,
-        cause=file.cause,
+        cause=without_custody(file.cause) if file.cause else None,
         skipped=tuple(each for each in skipped if each is not None),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainguard.facts.checkpoint.prunable import ALWAYS_KEPT
 from trainguard.facts.config.schema import RunConfig
 
 # Bytes of a weight by the number format that it is trained in; AdamW keeps two float32 moments for each trained one
@@ -39,6 +40,8 @@ class Plan:
 
     `steps` are optimizer steps of this file alone, `step_before` those that the lineage has made before it.
     `approximate` says that packing or an estimate of lengths stands behind `steps`. `checkpoint_bytes` is an estimate.
+    `standing` are the whole checkpoints that lie in the output folder already and that pruning may replace,
+    `begin_kept` says that the one with which this file began is among them: it is not replaced.
     """
 
     model: str
@@ -69,6 +72,8 @@ class Plan:
     checkpoint_bytes: int | None
     output_dir: str
     step_before: int = 0
+    standing: int = 0
+    begin_kept: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
 
     @property
@@ -78,11 +83,14 @@ class Plan:
 
     @property
     def needed_bytes(self) -> int | None:
-        """What the checkpoints that stand at one time take: those that are kept and the one being written."""
+        """What the checkpoints of one time take beyond those that stand now: those that are kept, and the one being
+        written. The two newest are kept whatever `keep` is, and the one with which the file began (prunable.py).
+        """
         if self.checkpoint_bytes is None or self.save_strategy == "no":
             return None
-        kept = min(max(self.keep or self.saves or 1, 2), max(self.saves or 1, 1))
-        return self.checkpoint_bytes * (kept + 1)
+        most = self.standing + max(self.saves or 1, 1)
+        kept = min(max(self.keep, ALWAYS_KEPT + self.begin_kept), most) if self.keep is not None else most
+        return self.checkpoint_bytes * max(kept + 1 - self.standing, 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -99,10 +107,13 @@ def make_plan(
     processes: int = 1,
     step_before: int = 0,
     last_checkpoint_bytes: int | None = None,
+    standing: int = 0,
+    begin_kept: bool = False,
 ) -> Plan:
     """The plan of a run. `size` is None for data that is not on this disk; `processes` is WORLD_SIZE.
 
-    `last_checkpoint_bytes` is the size of a checkpoint that the same run has saved, which no estimate beats.
+    `last_checkpoint_bytes` is the size of a checkpoint that the same run has saved, which no estimate beats; `standing`
+    and `begin_kept` are as in Plan.
     """
     sequences = _sequences(run, size)
     steps_per_epoch = None if sequences is None else epoch_steps(
@@ -141,6 +152,8 @@ def make_plan(
         checkpoint_bytes=last_checkpoint_bytes or _checkpoint_bytes(run, weights),
         output_dir=output_dir,
         step_before=step_before,
+        standing=standing,
+        begin_kept=begin_kept,
     )
 
 

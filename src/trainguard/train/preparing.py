@@ -31,6 +31,7 @@ from trainguard.train.identity import Identity, identify
 from trainguard.train.left_out import Window
 from trainguard.train.lineage import Start, choose_start, leave_out
 from trainguard.train.plan import Plan, make_plan
+from trainguard.train.standing import Standing, standing
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,14 +91,16 @@ def prepare(
         before_step=before_step,
     )
     if run is not None:
-        newest = material.checkpoints.latest_verified if material.checkpoints is not None else None
+        there = standing(material.checkpoints, before_step) if wanted else Standing()
         prepared.plan = make_plan(
             run,
             data_size(material),
             weights_of(material),
             output_dir=str(material.output_dir),
             processes=processes.count(),
-            last_checkpoint_bytes=newest.size if newest is not None and wanted else None,
+            last_checkpoint_bytes=there.bytes,
+            standing=there.count,
+            begin_kept=there.begin_kept,
         )
     check_machine(material, prepared.plan.needed_bytes if prepared.plan is not None else None, options)
     prepared.stops = stopping(material.reports, forced)

@@ -18,14 +18,14 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any
 
-from trainguard.checkpoints import quarantine, write_manifest
+from trainguard.checkpoints import quarantine, remove, write_manifest
 from trainguard.errors import UsageError
 from trainguard.facts.checkpoint.folder import MANIFEST
+from trainguard.facts.checkpoint.prunable import is_whole, prunable
 from trainguard.facts.checkpoint.reading import checkpoint_folders
 from trainguard.facts.checkpoint.verify import verify
 from trainguard.fencing import Fence, FencedError
 from trainguard.findings import Finding
-from trainguard.train.pruning import is_whole, prunable
 from trainguard.train.resuming import Settled, settle
 from trainguard.train.run_lock import Held, RunLock
 from trainguard.train.space import (
@@ -37,7 +37,7 @@ from trainguard.train.space import (
     is_disk_full,
     wait_for_space,
 )
-from trainguard.train.staging import Staging, remove
+from trainguard.train.staging import Staging
 
 logger = logging.getLogger(__name__)
 

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 def settle_folder(prepared: Prepared, tell: Tell) -> RunLock:
     """Takes the output folder, and puts in order what a killed run left there; the lock is held until it is released.
 
-    Raises UsageError where another process trains into it, FencedError where the folder was given to another one.
+    Raises UsageError where another process trains into it, FencedError where the folder was given to another one, or
+    is not the one in which the number of this process was written.
     """
     output = prepared.material.output_dir
-    Fence.of(output).check()
+    Fence.of(output).begin()
     lock = RunLock(output)
     known = lock.known
     if output.is_dir():

@@ -23,13 +23,12 @@ from typing import Any
 
 import msgspec
 
-from trainguard.checkpoints import write_manifest
+from trainguard.checkpoints import REMOVED_PREFIX, write_manifest
 from trainguard.durable import sync_folder
 from trainguard.facts.checkpoint.folder import MANIFEST
 from trainguard.fencing import Fence, FencedError
 
 PREFIX = ".trainguard-staging-"
-REMOVED_PREFIX = ".trainguard-removed-"
 _NAME = re.compile(r"^\.trainguard-staging-(\d{1,18})$", re.ASCII)
 _SAVED = "saved.json"
 _NEW, _ASIDE = "new", "replaced"
@@ -162,15 +161,6 @@ def left_behind(run_dir: Path) -> list[Staging]:
     steps = sorted(int(found[1]) for name in names if (found := _NAME.match(name)) is not None)
     places = [Staging(run_dir=run_dir, step=step) for step in steps]
     return [each for each in places if each.home.is_dir() and not each.home.is_symlink()]
-
-
-def remove(folder: Path) -> None:
-    """Deletes a checkpoint. Its name goes first, in one step, so that no half of one is ever found under it."""
-    aside = folder.with_name(f"{REMOVED_PREFIX}{folder.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    os.rename(folder, aside)
-    sync_folder(folder.parent)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def remove_leftovers(run_dir: Path) -> None:
