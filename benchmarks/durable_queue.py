@@ -1,10 +1,11 @@
 """What the durable queue costs and stands.
 
-    python benchmarks/durable_queue.py [kills|fill|open] [--number N] [--database-url URL]
+    python benchmarks/durable_queue.py [kills|fill|open|size|checks] [--number N] [--database-url URL] [--page]
 
 kills: a process is killed with SIGKILL at random instants of queue operations, N times (1,000), and the queue is looked
-through after each. fill: N (10,000) rows are accepted. open: a process from exec until it is ready, with N files in
-history, and its memory.
+through after each. fill: N (10,000) rows are accepted. open: a process from exec until it has the queue, with N files
+in history, and its memory. size: N files through custody, a daemon's start and idling, what a person asks. checks: N
+(500) files from the inbox past their check. Ends with a table; `--page` puts it into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -13,20 +14,28 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 import random
-import resource
 import signal
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainguard.queue.records import DATABASE, ENDED, LEASED, TRANSITIONS
 from trainguard.queue.store import Incoming, Queue, open_queue
 
+if TYPE_CHECKING:
+    from queue_at_size import Row
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+_BEGIN, _END = "<!-- queue: begin, by `make bench-queue` -->", "<!-- queue: end -->"
 # What the process that is killed says after each operation whose end it saw: one line, so that what was promised is
 # known. Written with one write(2), after the commit.
 _WORKER = "--work"
@@ -171,8 +180,23 @@ def _fork(home: Path, url: str | None, seed: int) -> tuple[int, int]:
     return number, reading
 
 
-def kills(number: int, home: Path, url: str | None, *, seed: int = 1, quiet: bool = False) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kills:
+    """What a run of kills found: `wrong` in sentences, the seconds from exec to ready, journals that were rolled back,
+    files that had been promised."""
+
+    wrong: list[str]
+    ready: list[float]
+    rolled_back: int
+    promised: int
+
+
+def kills(number: int, home: Path, url: str | None, *, seed: int = 1) -> list[str]:
     """Kills `number` processes; what was wrong afterwards, a sentence each. Empty: the queue was whole every time."""
+    return kill_run(number, home, url, seed=seed, tick=lambda: None).wrong
+
+
+def kill_run(number: int, home: Path, url: str | None, *, seed: int, tick: Callable[[], None]) -> Kills:
     dice = random.Random(seed)
     promises = Promises()
     wrong: list[str] = []
@@ -203,19 +227,13 @@ def kills(number: int, home: Path, url: str | None, *, seed: int = 1, quiet: boo
                 verdict = queue.database.read(lambda one: one.exec_driver_sql("PRAGMA integrity_check").scalar_one())
                 if verdict != "ok":
                     wrong.append(f"kill {turn}: {verdict}")
-            counts = queue.counts()
         if wrong:
             break
-    if not quiet:
-        ready.sort()
-        print(
-            f"{number} kills: {len(wrong)} faults, {rolled_back} with a journal to roll back, {len(promises.accepted)} "
-            f"files promised, {counts}; ready after {ready[len(ready) // 2]:.2f} s (median), {ready[-1]:.2f} s (most)"
-        )
-    return wrong
+        tick()
+    return Kills(wrong=wrong, ready=sorted(ready), rolled_back=rolled_back, promised=len(promises.accepted))
 
 
-def fill(number: int, home: Path, url: str | None) -> None:
+def fill(number: int, home: Path, url: str | None) -> list[Row]:
     """Accepts rows, as the inbox does, and asks for what a person looks at."""
     with open_queue(home, lineage="run", owner="daemon", database_url=url) as queue:
         start = time.perf_counter()
@@ -229,12 +247,13 @@ def fill(number: int, home: Path, url: str | None) -> None:
         queue.list(("training", "verifying"))
         queue.events(limit=50, newest_first=True)
         looked = time.perf_counter() - start
-        print(
-            f"{number:,} rows accepted in {accepted:.2f} s; counts, next 20 and last 50 events in {looked * 1e3:.1f} ms"
-        )
+    return [
+        _row(f"{number:,} rows accepted", f"{accepted:.2f} s"),
+        _row("counts, the next 20 files and the last 50 events", f"{looked * 1e3:.1f} ms"),
+    ]
 
 
-def history(number: int, home: Path, url: str | None) -> None:
+def history(number: int, home: Path, url: str | None) -> list[Row]:
     """A history of `number` files, five events each, most of them done; then processes that open it."""
     with open_queue(home, lineage="run", owner="daemon", database_url=url) as queue:
         queue.accept_many(
@@ -274,35 +293,101 @@ def history(number: int, home: Path, url: str | None) -> None:
         seconds.append(float(at) - start)
         memory.append(int(kib) / 1024)
     size = (home / DATABASE).stat().st_size / 1e6 if url is None else 0.0
-    print(
-        f"{number:,} files in history ({size:.0f} MB): ready {min(seconds):.2f} to {max(seconds):.2f} s after exec, "
-        f"{max(memory):.0f} MiB at the most"
-    )
+    return [
+        _row(
+            f"the queue opened from exec on, {number:,} files in history ({size:.0f} MB)",
+            f"{min(seconds):.2f} to {max(seconds):.2f} s, {max(memory):.0f} MiB",
+        )
+    ]
+
+
+def _row(what: str, measured: str, target: str = "", met: bool | None = None) -> Row:
+    from queue_at_size import Row
+
+    return Row(what=what, measured=measured, target=target, met=met)
+
+
+def kill_rows(number: int, home: Path, url: str | None, seed: int) -> tuple[list[Row], list[str]]:
+    from queue_at_size import progress
+
+    with progress("SIGKILL of queue operations", number) as tick:
+        found = kill_run(number, home, url, seed=seed, tick=tick)
+    middle = statistics.median(found.ready) if found.ready else 0.0
+    what = f"{number:,} SIGKILLs at random instants of queue operations (seed {seed})"
+    seen = f"{len(found.wrong)} faults; {found.rolled_back} journals rolled back, {found.promised:,} files promised"
+    rows = [
+        _row(what, seen, "0 faults", not found.wrong),
+        _row("from exec to its first operation among them, median", f"{middle:.2f} s", "< 2 s", middle < 2.0),
+    ]
+    return rows, found.wrong
+
+
+def measured(what: str, folder: Path, options: argparse.Namespace) -> tuple[list[Row], list[str]]:
+    """The rows of one part, and what was wrong."""
+    import queue_at_size as size
+
+    home, url = folder / "out" / "queue", options.database_url
+    number: int = options.number or {"kills": 1000, "checks": 500}.get(what, 10_000)
+    if what == "kills":
+        return kill_rows(number, home, url, options.seed)
+    if what == "checks":
+        return size.checks(folder / "run", number, options.seed), []
+    if what == "size":
+        place = size.Place.made(folder / "run", number, options.seed)
+        rows = size.custody(place, number)
+        size.make_history(place)
+        rows += [*size.start(place, number, 5), *size.verbs(place, number), *size.idle(place, 30.0)]
+        return rows, []
+    return (fill if what == "fill" else history)(number, home, url), []
+
+
+def table(rows: list[Row]) -> str:
+    cells = [("what", "measured", "target", "met"), *(row.cells() for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(4)]
+    lines = ["| " + " | ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
+def write_section(text: str) -> None:
+    """Puts the section into docs/benchmarks.md, in the place of the last one."""
+    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Benchmarks\n"
+    before, _, rest = page.partition(_BEGIN)
+    after = rest.partition(_END)[2].strip()
+    parts = [before.rstrip(), _BEGIN, text, _END, *([after] if after else [])]
+    PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("kills", "fill", "open"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=("kills", "fill", "open", "size", "checks"))
     parser.add_argument("--number", type=int)
     parser.add_argument("--database-url")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md")
     parser.add_argument(_WORKER, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work is not None:
         work(options.work, options.database_url, options.seed)
-    print(f"SQLite {sqlite3.sqlite_version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
+    rows: list[Row] = []
     wrong: list[str] = []
-    for what in [options.what] if options.what else ["fill", "open", "kills"]:
-        with tempfile.TemporaryDirectory() as folder:
-            home = Path(folder) / "out" / "queue"
-            if what == "kills":
-                wrong = kills(options.number or 1000, home, options.database_url, seed=options.seed)
-            else:
-                (fill if what == "fill" else history)(options.number or 10_000, home, options.database_url)
-    print(f"most memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+    load = os.getloadavg()[0]
+    for what in [options.what] if options.what else ["fill", "open", "size", "checks", "kills"]:
+        with tempfile.TemporaryDirectory(prefix="trainguard-bench-") as folder:
+            more, broken = measured(what, Path(folder), options)
+        rows, wrong = rows + more, wrong + broken
+        for row in more:
+            print(": ".join(row.cells()[:2]), file=sys.stderr)
+    machine = (
+        f"SQLite {sqlite3.sqlite_version}, CPython {platform.python_version()}, {platform.system()} "
+        f"{platform.machine()}, {os.cpu_count()} cores; load {load:.1f} at the beginning, {os.getloadavg()[0]:.1f} at "
+        "the end, of which one is this program's."
+    )
+    print(f"{machine}\n\n{table(rows)}")
     for line in wrong[:20]:
         print(line)
-    return 1 if wrong else 0
+    if options.page:
+        write_section(f"## The queue and the daemon at size\n\n{machine}\n\n{table(rows)}")
+    return 1 if wrong or any(row.met is False for row in rows) else 0
 
 
 if __name__ == "__main__":

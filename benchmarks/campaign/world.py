@@ -1,11 +1,7 @@
-"""One daemon on a disk of its own, and what a plan does to both. A process of its own, with its own view of mounts.
-
-`python benchmarks/campaign/world.py FOLDER SEED FAULTS` prints as JSON what came of it.
-"""
+"""One daemon on a disk of its own, and people around it. Needs a process with its own view of mounts (`life.py`)."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -13,86 +9,111 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from campaign.catalogue import Blow, Drop, Plan, make_plan
+from campaign import blows
+from campaign.catalogue import BATCH, BECAUSE, Drop, Trainer
+from campaign.guards import WITHOUT
+from campaign.limits import ASKED_SECONDS, EXCUSE_SECONDS, STOP_SECONDS, deadline_seconds, hang_seconds
 from campaign.model import judge
-from trainguard.drills.inside import own_mounts
+from campaign.prefixes import Prefixes
+from campaign.processes import Processes, command_of
 from trainguard.drills.process._clock import shifted_clock
-from trainguard.drills.process._cuts import newest_said, unmount
-from trainguard.drills.process._daemon import command
 from trainguard.drills.process._disk import Disk
 from trainguard.drills.process._on_disk import mount_disk
-from trainguard.drills.process._power import CUTS, after_power_cut
 
-# Everything that a world takes part in has ended by then, or hangs: faults and files take a tenth of it.
-_DEADLINE_SECONDS = 300.0
-_MARK = "TRAINGUARD_CAMPAIGN"
+HERE = Path(__file__).resolve().parent
+FAULTS, RESUMED = "faults.json", "resumed.jsonl"
+_SETTLE_SECONDS = 0.2
 _MOST_FALLS = 3
-_SETTLE_SECONDS, _HANG_SECONDS, _STOP_SECONDS = 0.2, 2.0, 5.0
+_MOST_RESUMES = 3
 
 
 class World:
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        self.folder, self.plan = folder, plan
+    """The life of a seed in `folder`, with a base model at `base` for the real trainer.
+
+    `violations` grows as soon as something is seen that must not be; `happened` counts the faults that came to be.
+    """
+
+    def __init__(self, folder: Path, number: int, *, trainer: Trainer = "tiny", base: Path | None = None) -> None:
+        self.folder, self.number, self.trainer = folder, number, trainer
         self.place = folder / "disk"
         self.place.mkdir(parents=True)
-        self.disk = Disk(self._prepared())
-        self.daemon: subprocess.Popen[bytes] | None = None
         self.violations: list[str] = []
-        self.begun = time.monotonic()
-        self.falls = 0
-        self.healed = -1e9
-        self.resumed_after: list[tuple[float, float]] = []
+        self.happened: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
+        self.steps: list[str] = []
+        self.faults: list[dict[str, Any]] = []
         self.dropped: list[Drop] = []
-        self.wishes: list[Drop] = list(plan.drops)
+        self._wishes: list[tuple[Drop, str | None]] = []
+        self.struck: list[float] = []
+        self.daemon: subprocess.Popen[bytes] | None = None
+        self.falls = self.resumes = 0
+        self.excused_until = -1e9
+        self.hang_seconds = hang_seconds(trainer)
+        self._arm()
+        self.disk = Disk(self._prepared(base))
+        self.outside = len(self.disk.log)  # operations until the last thing that somebody outside of the disk saw
         self.clock = shifted_clock(folder)
-        self.mark = f"{os.getpid()}-{plan.seed}"
-        self.happened: dict[str, int] = {}
+        self.processes = Processes()
+        self.prefixes = Prefixes(folder / "prefix")
+        mount_disk(self.disk, str(self.place))
+        self.begun = time.monotonic()
+        self.start_daemon()
 
-    def _prepared(self) -> Path:
+    @property
+    def config(self) -> Path:
+        return self.place / "config.json"
+
+    def _prepared(self, base: Path | None) -> Path:
         start = self.folder / "start"
         (start / "inbox").mkdir(parents=True)
         (start / "base").mkdir()
+        for path in base.iterdir() if base is not None else ():
+            (start / "base" / path.name).write_bytes(path.read_bytes())
         config = {
             "base_model": "base",
             "output_dir": "out",
             "method": "full",
             "max_length": 64,
-            "batch_size": 2,
+            "batch_size": BATCH,
             "gradient_accumulation": 1,
             "epochs": 1,
             "save": {"steps": 2, "keep": 3},
             "guard": {
                 "retries": 4,
                 "retry_delay_seconds": 0.1,
-                "hang_seconds": _HANG_SECONDS,
-                "stop_deadline_seconds": _STOP_SECONDS,
+                "hang_seconds": self.hang_seconds,
+                "stop_deadline_seconds": STOP_SECONDS,
             },
             "queue": {"inbox": "inbox", "settle_seconds": _SETTLE_SECONDS},
         }
+        config |= {"learning_rate": 1e-3, "logging_steps": 1} if self.trainer == "real" else {}
         (start / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        faults = {"step_seconds": 0.03, "faults": self.plan.in_trainer}
-        (self.folder / "faults.json").write_text(json.dumps(faults), encoding="utf-8")
         return start
 
     # The daemon.
 
-    def start_daemon(self) -> None:
-        environment = {
+    def environment(self) -> dict[str, str]:
+        quiet = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+        return {
             **os.environ,
+            **quiet,
             **self.clock.environment,
-            "TINY_TRAINER": str(self.folder / "faults.json"),
-            _MARK: self.mark,
+            **self.processes.environment,
+            "HF_HOME": str(self.folder / "hub"),
+            "TINY_TRAINER": str(self.folder / FAULTS),
+            "CAMPAIGN_RESUMED": str(self.folder / RESUMED),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+
+    def start_daemon(self) -> None:
         with (self.folder / "daemon.txt").open("ab") as log:
             self.daemon = subprocess.Popen(
-                command(self.place / "config.json"),
-                env=environment,
+                [sys.executable, str(HERE / "serve.py"), str(self.config), self.trainer, str(self.hang_seconds)],
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -100,7 +121,24 @@ class World:
                 cwd="/",
             )
 
-    def ended(self) -> bool:
+    def start_again(self) -> None:
+        """After the daemon was ended by somebody."""
+        self.struck.append(time.time())
+        if self.daemon is not None:
+            self.daemon.wait()
+        self.start_daemon()
+
+    def alive(self) -> bool:
+        return self.daemon is not None and self.daemon.poll() is None
+
+    def excuse(self) -> None:
+        """From now on, for a while, the daemon may end by itself; it is started anew, as systemd would."""
+        self.excused_until = time.monotonic() + EXCUSE_SECONDS
+
+    def log_end(self) -> str:
+        return (self.folder / "daemon.txt").read_text(errors="replace")[-400:]
+
+    def _over(self) -> bool:
         """Whether the daemon has nothing left to do. One that ended otherwise is started anew, and noted."""
         assert self.daemon is not None
         code = self.daemon.poll()
@@ -108,8 +146,12 @@ class World:
             return False
         if code == 0:
             return True
-        if not self._excused():
-            self.violations.append(f"the daemon ended by itself with {code}: {self._log_end()}")
+        if self.resumes < _MOST_RESUMES and "the queue is paused: the last" in self.log_end():
+            # Several files ended in the same way, which no file is to be blamed for: a person is waited for.
+            self.resumes += 1
+            self.ask("resume", "daemon", "resume")
+        elif self.disk.failing is None and time.monotonic() > self.excused_until:
+            self.violations.append(f"the daemon ended by itself with {code}: {self.log_end()}")
             self.falls += 1
             if self.falls > _MOST_FALLS:
                 return True
@@ -117,217 +159,148 @@ class World:
         time.sleep(0.1)
         return False
 
-    def _excused(self) -> bool:
-        """A daemon may stop where its own disk cannot be written; it is started anew as systemd would."""
-        return self.disk.failing is not None or time.monotonic() - self.healed < 5.0
+    # What people do.
 
-    def _log_end(self) -> str:
-        return (self.folder / "daemon.txt").read_text(errors="replace")[-400:]
+    def tick(self) -> None:
+        """Whoever was waiting to drop a file does, and a daemon that has ended is started again."""
+        self._drop_waiting()
+        if self._over() and self.falls <= _MOST_FALLS:
+            self.start_daemon()
 
-    # What happens.
-
-    def run(self) -> dict[str, Any]:
-        mount_disk(self.disk, str(self.place))
-        self.begun = time.monotonic()
-        self.start_daemon()
-        blows = list(self.plan.blows)
-        while True:
-            if self.ended():
-                if self.falls > _MOST_FALLS or not (blows or self.wishes):
-                    break
-                self.start_daemon()
-            now = time.monotonic() - self.begun
-            if now > _DEADLINE_SECONDS:
-                self.send(signal.SIGUSR2, "process._daemon")  # faulthandler's stacks, into the daemon's output
-                time.sleep(1)
-                self.violations.append(f"the daemon hangs: {self._log_end()}")
-                break
-            for drop in [each for each in self.wishes if each.at <= now]:
-                self.drop(drop)
-            while blows and blows[0].at <= now:
-                self.strike(blows.pop(0))
+    def wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds * (4 if self.trainer == "real" else 1)
+        self.tick()
+        while time.monotonic() < until:
             time.sleep(0.05)
-        self.vanish(everything=True)
-        return self.judged()
+            self.tick()
 
-    def drop(self, drop: Drop) -> None:
+    def drop(self, drop: Drop, fault: str | None) -> None:
+        self._say(f"drop {drop.name!r} ({fault or 'sound'}, {drop.rows} rows)")
+        self._wishes.append((drop, fault))
+        self._drop_waiting()
+
+    def _drop_waiting(self) -> None:
+        for drop, fault in list(self._wishes):
+            target = self.place / "inbox" / drop.priority / drop.name
+            if self.disk.failing is not None or target.exists():
+                continue  # a little later
+            self._wishes.remove((drop, fault))
+            self._put(drop, target)
+            if fault is not None:
+                self.happened[fault] += 1
+
+    def _put(self, drop: Drop, target: Path) -> None:
         """As a careful user does: written beside, synced, then renamed."""
-        folder = self.place / "inbox" / drop.priority
-        target = folder / drop.name
-        if self.disk.failing is not None or target.exists():
-            return  # a little later
-        self.wishes.remove(drop)
-        folder.mkdir(exist_ok=True)
-        beside = folder / f".{drop.name}.tmp"
+        target.parent.mkdir(exist_ok=True)
+        beside = target.with_name(f".{drop.name}.tmp")
         with beside.open("wb") as file:
             file.write(drop.content)
             file.flush()
             os.fsync(file.fileno())
         beside.rename(target)
-        descriptor = os.open(folder, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        for folder in (target.parent, target.parent.parent):
+            descriptor = os.open(folder, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
         self.dropped.append(drop)
-        self.vanish()
+        if drop.vanishes is not None:
+            time.sleep(drop.vanishes)
+            target.unlink(missing_ok=True)
+        self.outside = len(self.disk.log)
 
-    def vanish(self, *, everything: bool = False) -> None:
-        for drop in self.dropped:
-            if drop.vanishes is not None:
-                time.sleep(0 if everything else drop.vanishes)
-                (self.place / "inbox" / drop.priority / drop.name).unlink(missing_ok=True)
-
-    def strike(self, blow: Blow) -> None:
-        self.happened[blow.what] = self.happened.get(blow.what, 0) + 1
-        getattr(self, f"do_{blow.what}".replace("-", "_"))(blow)
-
-    def processes(self, *names: str) -> list[int]:
-        """Processes of this world whose command line has one of these words; all of them without a word."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                if f"{_MARK}={self.mark}".encode() not in (entry / "environ").read_bytes().split(b"\0"):
-                    continue
-                command = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if not names or any(name in command for name in names):
-                found.append(int(entry.name))
-        return found
-
-    def send(self, number: signal.Signals, *names: str) -> list[int]:
-        sent = []
-        for pid in self.processes(*names):
-            try:
-                os.kill(pid, number)
-                sent.append(pid)
-            except ProcessLookupError:
-                continue
-        return sent
-
-    def do_kill_daemon(self, _blow: Blow) -> None:
-        self.send(signal.SIGKILL, "process._daemon")
-        self._again()
-
-    def _again(self) -> None:
-        struck = time.time()
-        if self.daemon is not None:
-            self.daemon.wait()
-        self.start_daemon()
-        self.resumed_after.append((struck, time.time()))
-
-    def do_kill_nanny(self, _blow: Blow) -> None:
-        self.send(signal.SIGKILL, "nanny")
-
-    def do_kill_trainer(self, _blow: Blow) -> None:
-        pids = [pid for pid in self.processes("tiny_trainer") if "nanny" not in _command(pid)]
-        for pid in pids:
-            _kill(pid, signal.SIGKILL)
-
-    def do_kill_all(self, _blow: Blow) -> None:
-        while self.send(signal.SIGKILL):
-            time.sleep(0.02)
-        self._again()
-
-    def do_power(self, blow: Blow) -> None:
-        """All processes are gone, and of the disk what had reached it."""
-        verified = newest_said(self.disk.bytes_of("out/trainguard/events.jsonl") or b"")
-        while self.send(signal.SIGKILL):
-            time.sleep(0.02)
-        unmount(self.place)
-        log = self.disk.log
-        cut = CUTS[blow.seed % len(CUTS)]
-        self.disk = Disk()
-        self.disk.take(after_power_cut(log, len(log), cut, blow.seed))
-        mount_disk(self.disk, str(self.place))
-        after = self.newest_whole()
-        if verified > after:
-            self.violations.append(f"step {verified} was verified before the power went ({cut}), {after} after it")
-        self._again()
-
-    def newest_whole(self) -> int:
-        """The newest step that verifies byte for byte, read in another process: this one serves the disk."""
-        asked = [*command(Path("--newest")), str(self.place / "out")]
-        return int(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
-
-    def do_stop_and_continue_daemon(self, blow: Blow) -> None:
-        self._stop(["process._daemon"], blow.seconds)
-
-    def do_stop_and_continue_trainer(self, blow: Blow) -> None:
-        self._stop(["tiny_trainer"], blow.seconds)
-
-    def _stop(self, names: list[str], seconds: float) -> None:
-        pids = self.send(signal.SIGSTOP, *names)
-        time.sleep(seconds)
-        for pid in pids:
-            _kill(pid, signal.SIGCONT)
-
-    def do_drain(self, _blow: Blow) -> None:
-        """Asked to end and started anew, as with an update of the machine."""
-        if self.daemon is None or self.daemon.poll() is not None:
-            return
-        self.daemon.terminate()
+    def ask(self, what: str, *arguments: str) -> str:
+        """A person's command line, whatever becomes of it: no traceback, no hang. What it printed."""
+        self._say(what, *arguments)
+        self.asked[what] += 1
+        where = ["--config", str(self.config)] if arguments[0] == "queue" else [str(self.config)]
         try:
-            code = self.daemon.wait(_STOP_SECONDS + 15)
+            done = subprocess.run(
+                [sys.executable, "-m", "trainguard", *arguments[:2], *where, *arguments[2:]],
+                check=False,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                timeout=ASKED_SECONDS,
+            )
         except subprocess.TimeoutExpired:
-            self.violations.append(f"the daemon did not stop within {_STOP_SECONDS + 15:.0f} s: {self._log_end()}")
-            self.daemon.kill()
-            code = self.daemon.wait()
-        # Before it has loaded what it needs, a process ends by the signal as any other.
-        if code not in (0, -signal.SIGKILL, -signal.SIGTERM) and self.disk.failing is None:
-            self.violations.append(f"asked to stop, the daemon ended with {code}: {self._log_end()}")
-        self._again()
+            self.violations.append(f"trainguard {' '.join(arguments)} does not end within {ASKED_SECONDS:.0f} s")
+            return ""
+        if "Traceback (most recent call last)" in done.stderr:
+            self.violations.append(f"trainguard {' '.join(arguments)} broke: {done.stderr[-400:]}")
+        self.outside = len(self.disk.log)
+        return done.stdout
 
-    def do_disk_fills(self, blow: Blow) -> None:
-        self._fail(errno.ENOSPC, blow.seconds)
+    # What goes wrong.
 
-    def do_disk_breaks(self, blow: Blow) -> None:
-        self._fail(errno.EIO, blow.seconds)
+    def arm(self, fault: dict[str, Any]) -> None:
+        """Something goes wrong in the training process from its next start on."""
+        self._say(f"in the trainer: {fault}")
+        self.faults.append(fault)
+        self._arm()
 
-    def do_read_only(self, blow: Blow) -> None:
-        self._fail(errno.EROFS, blow.seconds)
+    def _arm(self) -> None:
+        beside = self.folder / f"{FAULTS}.new"
+        beside.write_text(json.dumps({"step_seconds": 0.03, "faults": self.faults}), encoding="utf-8")
+        beside.replace(self.folder / FAULTS)
 
-    def _fail(self, number: int, seconds: float) -> None:
-        self.disk.failing = number
-        time.sleep(seconds)
-        self.disk.failing = None
-        self.healed = time.monotonic()
+    def strike(self, what: str, **how: Any) -> None:
+        self._say(what, *(f"{name}={value}" for name, value in how.items()))
+        (self.asked if what == "pause" else self.happened)[what] += 1
+        blows.BLOWS[what](self, **how)
+        if not what.startswith("power"):
+            self.outside = len(self.disk.log)
 
-    def do_clock(self, blow: Blow) -> None:
-        self.clock.move((blow.seed % 3 - 1) * 86_400 * (1 + blow.seed % 400))
+    def _say(self, *words: str) -> None:
+        self.steps.append(f"{time.monotonic() - self.begun:6.1f} s  {' '.join(words)}")
 
-    def do_second_daemon(self, _blow: Blow) -> None:
-        if self.daemon is None or self.daemon.poll() is not None:
-            return
-        first = self.daemon
-        self.start_daemon()
-        second = self.daemon
-        until = time.monotonic() + 20
-        while first.poll() is None and second.poll() is None and time.monotonic() < until:
+    # The end.
+
+    def finish(self) -> dict[str, Any]:
+        """Lets the daemon work until nothing is left to do, and judges what stands then."""
+        self._say("no more faults from outside")
+        until = self.begun + deadline_seconds(self.trainer, self.hang_seconds)
+        while self.falls <= _MOST_FALLS:
+            self._drop_waiting()
+            if self._over() and not self._wishes and not self._let_go():
+                break
+            if time.monotonic() > until:
+                self.processes.send(signal.SIGUSR2, "campaign/serve.py")  # faulthandler's stacks, into its output
+                time.sleep(1)
+                self.violations.append(f"the daemon hangs: {self.log_end()}")
+                break
+            if not self.alive():
+                self.start_daemon()
             time.sleep(0.05)
-        # The lock goes to whoever is there first, which need not be the one that was started first.
-        self.daemon, other = (first, second) if second.poll() is not None else (second, first)
-        if other.poll() is None:
-            other.kill()
-        if other.wait() not in (0, 1):
-            self.violations.append(f"of two daemons neither ended, or one with {other.returncode}: {self._log_end()}")
+        return self._judged()
 
-    # What came of it.
+    def _let_go(self) -> bool:
+        """Releases what a person has held; whether there was something."""
+        try:
+            listed = json.loads(self.ask("list", "queue", "list", "--all", "--format", "json") or "{}")
+        except ValueError:
+            return False
+        held = [
+            each["id"] for each in listed.get("files", ()) if each["state"] == "held" and BECAUSE in str(each["cause"])
+        ]
+        for number in held:
+            self.ask("release", "queue", "release", str(number))
+        return bool(held)
 
-    def judged(self) -> dict[str, Any]:
+    def _judged(self) -> dict[str, Any]:
         time.sleep(0.2)
-        left = self.processes()
-        if left and self.daemon is not None and self.daemon.poll() is not None:
-            names = ", ".join(_command(pid)[:80] for pid in left)
+        left = self.processes.all()
+        if left and not self.alive():
+            names = ", ".join(command_of(pid)[:80] for pid in left)
             self.violations.append(f"{len(left)} processes are left: {names}")
-        while self.send(signal.SIGKILL):
-            time.sleep(0.02)
-        asked = [*command(Path("--look")), str(self.place / "config.json")]
-        done = subprocess.run(asked, check=False, capture_output=True, text=True)
+        self.processes.end()
+        done = subprocess.run(
+            [sys.executable, str(HERE / "look.py"), str(self.config)], check=False, capture_output=True, text=True
+        )
         if done.returncode != 0:
-            return self.report([*self.violations, f"the queue cannot be read: {done.stderr[-400:]}"], {}, {})
-        seen = json.loads(done.stdout)
+            return self._report([*self.violations, f"the queue cannot be read: {done.stderr[-400:]}"], {}, {})
+        seen = json.loads(done.stdout) | {"resumed": self._resumed()}
         dropped = [
             {
                 "name": drop.name,
@@ -338,52 +311,32 @@ class World:
             }
             for drop in self.dropped
         ]
-        verdict = judge(dropped, seen, struck=[at for at, _ in self.resumed_after])
-        return self.report([*self.violations, *verdict.violations], verdict.plain(), seen)
+        verdict = judge(dropped, seen, trainer=self.trainer, struck=self.struck)
+        return self._report([*self.violations, *verdict.violations], verdict.plain(), seen)
 
-    def report(self, violations: list[str], verdict: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
+    def _resumed(self) -> list[dict[str, Any]]:
+        try:
+            return [json.loads(line) for line in (self.folder / RESUMED).read_text().splitlines()]
+        except OSError:
+            return []
+
+    def _report(self, violations: list[str], verdict: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
         (self.folder / "seen.json").write_text(json.dumps(seen, indent=1))
         try:
-            fired = (self.folder / "faults.json.done").read_text().split()
+            fired = (self.folder / f"{FAULTS}.done").read_text().split()
         except OSError:
             fired = []
         for number in {int(each) for each in fired}:
-            what = self.plan.in_trainer[number]["what"]
-            self.happened[what] = self.happened.get(what, 0) + 1
-        for drop in self.dropped:
-            if drop.vanishes is not None or drop.fate in ("failed", "held"):
-                name = "vanish" if drop.vanishes is not None else {"failed": "bad", "held": "same-content"}[drop.fate]
-                self.happened[name] = self.happened.get(name, 0) + 1
+            self.happened[self.faults[number]["what"]] += 1
         return {
-            "seed": self.plan.seed,
+            "seed": self.number,
+            "trainer": self.trainer,
+            "without": WITHOUT,
             "seconds": time.monotonic() - self.begun,
             "violations": violations,
-            "happened": self.happened,
+            "happened": dict(self.happened),
+            "asked": dict(self.asked),
+            "prefixes": self.prefixes.looked_at,
+            "steps": self.steps,
             **verdict,
         }
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def _kill(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def main() -> None:
-    folder, seed, faults = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    own_mounts()
-    report = World(folder, make_plan(seed, faults=faults)).run()
-    print(json.dumps(report), flush=True)
-    os._exit(0)  # threads that serve a disk never end
-
-
-if __name__ == "__main__":
-    main()

@@ -12,9 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from campaign.catalogue import FROM_OUTSIDE, IN_INBOX, IN_TRAINER, make_plan
+from campaign.catalogue import BECAUSE
 from campaign.model import judge
-from campaign.world import World
 
 _HASHES = {"a": "a" * 64, "b": "b" * 64, "bad": "c" * 64}
 _DROPPED: list[dict[str, Any]] = [
@@ -44,6 +43,7 @@ def _sound() -> dict[str, Any]:
             {"kind": "attempt-start", "file_id": 1, "time": 10.0, "data": {}},
             {"kind": "attempt-end", "file_id": 1, "time": 12.0, "data": {"decision": {"act": "retry"}}},
             {"kind": "attempt-start", "file_id": 1, "time": 13.5, "data": {}},
+            {"kind": "first-step", "file_id": 1, "time": 14.25, "data": {"seconds_since_fault": 2.5}},
         ],
         "seen": [[first, 0, row] for row in range(5)] + [[second, 0, row] for row in range(4)],
         "history": [{"file_id": first}],
@@ -55,7 +55,7 @@ def _sound() -> dict[str, Any]:
 def test_nothing_is_said_of_what_is_as_it_should_be() -> None:
     verdict = judge(_DROPPED, _sound())
     assert (verdict.violations, verdict.unearned, verdict.files) == ([], [], 3)
-    assert verdict.seconds == [1.5]
+    assert (verdict.restarts, verdict.recoveries, verdict.starts) == ([1.5], [2.5], [0.75])
 
 
 def _held(seen: dict[str, Any]) -> None:
@@ -71,6 +71,13 @@ def test_a_sound_file_that_was_put_aside_is_counted_and_breaks_nothing() -> None
     assert len(verdict.unearned) == 1
 
 
+def test_a_file_that_a_person_gave_up_is_not_missed() -> None:
+    seen = _sound()
+    _held(seen)
+    seen["files"][1]["cause"] = f"cancelled: {BECAUSE}"
+    assert judge(_DROPPED, seen).unearned == []
+
+
 BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "the content is lost": lambda seen: seen["kept"].pop(_HASHES["a"]),
     "in the queue 0 times": lambda seen: seen["files"].pop(0),
@@ -81,6 +88,9 @@ BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
     "trained twice": lambda seen: seen["seen"].extend(seen["seen"][:5]),
     "not done": lambda seen: seen["seen"].append(["9-f", 0, 0]),
     "newest verified": lambda seen: seen.update(newest=3),
+    "which is not whole": lambda seen: seen.update(
+        resumed=[{"file": "1-f", "checkpoint": "checkpoint-2", "whole": False}]
+    ),
     "names a file twice": lambda seen: seen["history"].extend(seen["history"]),
 }
 
@@ -99,15 +109,26 @@ def test_rows_that_were_skipped_on_purpose_are_not_missed() -> None:
     assert judge(_DROPPED, seen).violations == []
 
 
-def test_a_seed_makes_the_same_plan_again_and_another_seed_another() -> None:
-    assert make_plan(3) == make_plan(3)
-    assert make_plan(3) != make_plan(4)
+def _real() -> dict[str, Any]:
+    seen = _sound()
+    seen |= {"seen": [], "history": [{"file_id": f"1-{'a' * 16}", "steps": 3}]}
+    return seen | {"final": {"step": 5, "run": {"file_id": f"2-{'b' * 16}", "step_before": 3}}}
 
 
-def test_every_fault_of_the_catalogue_is_planned_and_can_be_made() -> None:
-    plans = [make_plan(seed) for seed in range(300)]
-    planned = {blow.what for plan in plans for blow in plan.blows}
-    assert planned == set(FROM_OUTSIDE)
-    assert {each["what"] for plan in plans for each in plan.in_trainer} == set(IN_TRAINER)
-    assert all(hasattr(World, f"do_{name}".replace("-", "_")) for name in FROM_OUTSIDE)
-    assert len(IN_INBOX) == 5
+def test_of_the_real_trainer_each_file_has_all_of_its_steps_in_the_lineage() -> None:
+    assert judge(_DROPPED, _real(), trainer="real").violations == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda seen: seen["history"].clear(), "expected {"),
+        (lambda seen: seen["history"][0].update(steps=4), "expected {"),
+        (lambda seen: seen["final"].update(step=6), "has made 6 steps, expected 5"),
+        (lambda seen: seen["history"].append({"file_id": "9-f", "steps": 1}), "9-f"),
+    ],
+)
+def test_of_the_real_trainer_what_must_not_be_is_found(spoil: Callable[[dict[str, Any]], object], words: str) -> None:
+    seen = _real()
+    spoil(seen)
+    assert any(words in violation for violation in judge(_DROPPED, seen, trainer="real").violations)
