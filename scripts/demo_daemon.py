@@ -26,30 +26,39 @@ TRAINER = Path(__file__).with_name("demo_trainer.py")
 # It takes a minute or two; longer than this, on however busy a machine, is a hang.
 _DEADLINE_SECONDS = 600.0
 _ROWS, _BATCH = 40, 4
+_LINE = 150  # characters of a line of the log
 
 
 def main() -> int:
     """Raises TimeoutError where it does not come to its end."""
     began = time.monotonic()
     _prepare()
-    _say("Three files are dropped into the inbox. The one of Tuesday ends in the middle of a line.")
+    _say(
+        "Files are dropped into the inbox; whoever copied Tuesday's was cut off in the middle of a line.",
+        "In Monday's one loss will be NaN: an injected fault. Watch it go back and leave that data out.",
+    )
     _drop("monday.jsonl", _chats(0))
     _drop("tuesday.jsonl", _chats(1)[: -len(_chats(1)) // 9])
     daemon = _daemon()
     _until(lambda: _state("monday.jsonl") == "done", daemon, "the first file")
+    _say(
+        "Monday's is trained, Tuesday's is set aside with its reason. Wednesday's comes, and is trained on top.",
+        f"A micro-batch of {_BATCH} will not fit into the memory of what stands in for a GPU: the second fault.",
+    )
     _drop("wednesday.jsonl", _chats(2))
     step = _step()
     _until(lambda: _step() >= step + 3 and _state("wednesday.jsonl") == "training", daemon, "the third file")
-    _say("Somebody kills the daemon, in the middle of the third file: kill -9. The run dies with it.")
+    _say("The third fault: somebody kills the daemon in the middle of Wednesday's file, kill -9. The run dies with it.")
     daemon.send_signal(signal.SIGKILL)
     daemon.wait()
-    _say("It is started again, and takes up the same file at its last verified checkpoint.")
+    _say("It is started again, and takes up the same file at its last verified checkpoint, with what fits.")
     daemon = _daemon()
     code = daemon.wait(_DEADLINE_SECONDS)
 
-    _say("What came of it.")
+    _say("What came of it: each file, where the daemon stands, and what happened to Wednesday's.")
     _show("queue", "list", "--all", "--config", _near(CONFIG))
     _show("status", _near(CONFIG))
+    _show("log", "wednesday.jsonl", "--lines", "0", "--config", _near(CONFIG))
     _show("report", _near(CONFIG), "--output", _near(REPORT))
     states = {name: _state(f"{name}.jsonl") for name in ("monday", "tuesday", "wednesday")}
     expected = {"monday": "done", "tuesday": "failed", "wednesday": "done"}
@@ -112,12 +121,24 @@ def _daemon() -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=_environment(), cwd=FOLDER)
 
 
+class _Short(logging.Formatter):
+    """The daemon's log as one would read it beside: without command lines, and of each reason how it begins."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        if " attempt " in line:
+            line = f"{line.partition(': ')[0]} begins"
+        return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+
+
 def serve() -> int:
     """`trainguard daemon run --until-empty`, with the trainer that makes the faults."""
     from trainguard.daemon.loop import Daemon
     from trainguard.daemon.settings import read_daemon_settings
 
-    logging.basicConfig(format="  %(asctime)s  %(message)s", datefmt="%H:%M:%S", level=logging.INFO, stream=sys.stdout)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Short("  %(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     settings = read_daemon_settings(CONFIG)
     return Daemon(settings, command=[sys.executable, "-W", "ignore", str(TRAINER)], until_empty=True).run()
 
@@ -162,8 +183,8 @@ def _near(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _say(text: str) -> None:
-    print(f"\n# {text}\n", flush=True)
+def _say(*lines: str) -> None:
+    print("\n" + "".join(f"# {line}\n" for line in lines), flush=True)
 
 
 def _show(*arguments: str) -> None:

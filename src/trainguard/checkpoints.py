@@ -1,9 +1,10 @@
-"""What is written about checkpoints: their manifest, and the quarantine of broken ones. Nothing is ever deleted."""
+"""What is written about checkpoints: their manifest, and the quarantine of broken ones. Only `remove` deletes."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from trainguard.facts.checkpoint.manifest import (
 from trainguard.facts.weights.files import UnsoundError, open_regular
 
 QUARANTINE = "quarantine"
+REMOVED_PREFIX = ".trainguard-removed-"
 # The libraries whose releases decide whether a checkpoint can be taken up again.
 _LIBRARIES = ("trainguard", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors")
 _TRIES = 1000
@@ -115,6 +117,15 @@ def quarantine(folder: Path, *, reasons: Sequence[str] = (), when: datetime | No
     sync_folder(home)
     sync_folder(folder.parent)
     return target
+
+
+def remove(folder: Path) -> None:
+    """Deletes a checkpoint. Its name goes first, in one step, so that no half of one is ever found under it."""
+    aside = folder.with_name(f"{REMOVED_PREFIX}{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    os.rename(folder, aside)
+    sync_folder(folder.parent)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _reserve(home: Path, name: str, content: bytes) -> Path:

@@ -65,6 +65,10 @@ def test_starts_is_seen_pauses_and_stops(folder: Path) -> None:
     assert seen.returncode == 0
     assert f"The daemon runs (process {pid}" in seen.stdout
     assert "The queue is paused: by hand: tea. Files: 0 waiting" in seen.stdout
+    told = json.loads(run("daemon", "status", "--format", "json", folder=folder).stdout)
+    assert (told["running"], told["pid"], told["paused"]) == (True, pid, "by hand: tea")
+    assert told["counts"]["waiting"] == 0
+    assert told["home"] == f"{folder}/out/queue"
     assert "it was paused: by hand: tea" in run("daemon", "resume", folder=folder).stdout
 
     maps = Path(f"/proc/{pid}/maps").read_text()
@@ -82,6 +86,14 @@ def test_starts_is_seen_pauses_and_stops(folder: Path) -> None:
     assert run("daemon", "stop", "config.json", folder=folder).returncode == 0
 
 
+def test_a_folder_that_cannot_be_written_is_named_and_is_no_bug(folder: Path) -> None:
+    (folder / "out/queue/place").mkdir(parents=True)
+    refused = run("daemon", "run", "config.json", "--quiet", folder=folder)
+    assert refused.returncode == 2
+    assert "out/queue/place: Is a directory" in refused.stderr
+    assert "bug" not in refused.stderr
+
+
 def test_a_start_that_fails_says_why(folder: Path) -> None:
     (folder / "inbox").write_text("a file where a folder should be")
     (folder / "out").write_text("and another")
@@ -94,9 +106,40 @@ def test_a_start_that_fails_says_why(folder: Path) -> None:
     assert "none.json" in broken.stderr
 
 
+@pytest.mark.parametrize(("field", "value"), [("strategy", "no"), ("resume", "never")])
+@pytest.mark.parametrize("verb", [("run", "config.json", "--until-empty"), ("start",), ("install", "--print")])
+def test_without_checkpoints_no_file_could_go_on_top_of_another(
+    folder: Path, field: str, value: str, verb: tuple[str, ...]
+) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, "save": {field: value}}))
+    ended = run("daemon", *verb, folder=folder)
+    assert ended.returncode == 2
+    assert f'config.json: save.{field} = "{value}" would train each file on the base model' in ended.stderr
+    assert not (folder / "out").exists()
+
+
 def test_what_is_asked_of_no_daemon_is_no_error(folder: Path) -> None:
     assert "No daemon serves" in run("daemon", "drain", folder=folder).stdout
     assert "It was not paused" in run("daemon", "resume", folder=folder).stdout
+
+
+def test_to_ask_makes_nothing(folder: Path) -> None:
+    """A status that made the queue would make the next command say that one is there."""
+    asked = run("daemon", "status", "--format", "json", folder=folder)
+    assert asked.returncode == 1
+    told = json.loads(asked.stdout)
+    assert (told["running"], told["pid"], told["doing"], told["counts"]) == (False, None, None, {})
+    assert run("daemon", "status", folder=folder).returncode == 1
+    assert run("daemon", "resume", folder=folder).returncode == 0
+    assert not (folder / "out").exists()
+
+
+def test_a_reason_for_a_pause_reaches_no_terminal_raw(folder: Path) -> None:
+    assert run("daemon", "pause", "--why", "tea \x1b[31m", folder=folder).returncode == 0
+    for said in (run("daemon", "status", folder=folder), run("daemon", "resume", folder=folder)):
+        assert "by hand: tea \\x1b[31m" in said.stdout
+        assert "\x1b" not in said.stdout
 
 
 def test_the_unit_is_one_that_systemd_reads(folder: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_whole_story(folder: Path) -> None:
         "done: rollback: back to before its onset (after 10 s; from the checkpoint before step 6; steps 6 to 8 of the ",
         "advice: look at these examples",
         "with batch_size=2",
-        "left out: steps [6, 8] of the file",
+        "left out: steps 6 to 8 of the file",
         "recovered (after 11 s, 2 steps made again): trains again",
         "verifying -> done",
     ):

@@ -16,6 +16,7 @@ from tests.cli._queue import call, queue_of, write_config
 from tests.daemon.history import HOSTILE, accepted, taken, trained
 
 from trainguard.errors import UsageError
+from trainguard.queue.rebuild import recover_queue
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_a_file_is_meant_by_number_name_or_part(folder: Path) -> None:
     assert "<script>" in text
 
 
-@pytest.mark.parametrize("text", ["%", "_", "\x00", "", "9" * 400, "-1", "\udcff", "' OR 1=1 --"])
+@pytest.mark.parametrize("text", ["%", "_", "\x00", "", "9" * 400, "A" * 60_000, "-1", "\udcff", "' OR 1=1 --"])
 def test_a_hostile_file_argument_is_a_usage_error(folder: Path, text: str) -> None:
     with queue_of(folder) as queue:
         accepted(queue, "a.jsonl")
@@ -156,7 +157,7 @@ def test_nothing_to_retry_is_said_and_no_error(folder: Path) -> None:
     code, text = call("queue", "retry", "--all-failed")
     assert code == 0
     assert text.startswith(
-        "info QUEUE007 nothing-to-retry: nothing to retry: no file failed or was quarantined; there is 1 done"
+        "info QUEUE007 nothing-to-retry: nothing to retry: no file failed or was quarantined; of all files there are 1 "
     )
     code, text = call("queue", "retry", "a.jsonl")
     assert code == 0
@@ -231,3 +232,20 @@ def test_a_damaged_queue_is_named_with_the_remedy(folder: Path) -> None:
     (folder / "out/queue/queue.sqlite").write_bytes(b"SQLite format 3\x00" + b"x" * 5000)
     with pytest.raises(UsageError, match=r"trainguard daemon start .*builds it anew"):
         call("queue", "list")
+
+
+def test_what_is_held_stays_held_where_the_database_is_lost(folder: Path) -> None:
+    with queue_of(folder) as queue:
+        for name in ("a.jsonl", "b.jsonl"):
+            accepted(queue, name)
+        path, lineage = queue.database.path, queue.lineage
+    assert path is not None
+    call("queue", "hold", "1", "2", "--because", "labels are wrong")
+    call("queue", "release", "2")
+    path.unlink()
+    queue, _ = recover_queue(path.parent, lineage=lineage, owner="test")
+    with queue:
+        assert [(file.state, file.cause) for file in sorted(queue.list(), key=lambda each: each.id)] == [
+            ("held", "labels are wrong"),
+            ("accepted", "its queue was rebuilt"),
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +15,7 @@ from trainguard.daemon.stories import lineage_view, skipped_examples
 from trainguard.errors import UsageError
 from trainguard.report.lineage_page import render_lineage_page
 from trainguard.report.lineage_view import FaultView, FileView, LineageView, SkippedExamples
+from trainguard.report.run_view import Curve
 
 _ALONE = ("br", "hr", "meta", "line", "circle", "path", "polyline", "rect")
 
@@ -151,3 +153,67 @@ def test_odd_numbers_make_a_page(odd: float) -> None:
         counts={"done": 1, HOSTILE: 2},
     )
     assert Page(render_lineage_page(view)).names
+
+
+def test_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with queue_of(folder) as queue:
+        trained(queue, "one.jsonl")
+        trained(queue, HOSTILE, before=10, fault=True)
+    write_events(folder / "out", steps=20)
+    code, text = call("report", "--format", "json")
+    assert code == 0
+    shown = json.loads(text)
+    assert [(each["number"], each["own_steps"], each["state"]) for each in shown["files"]] == [
+        (1, 10, "done"),
+        (2, 10, "done"),
+    ]
+    assert shown["files"][1]["name"] == HOSTILE
+    assert shown["faults"][0]["survived"] is True
+    assert (shown["steps"], shown["lost_steps"], shown["recoveries"]) == (27, 2, 1)
+    assert shown["curves"]["loss"]["points"][0] == [1.0, 3.0]
+    assert not (folder / "report.html").exists()
+    assert call("report", "--format", "json", "-o", "out.json")[1] == "the report is in out.json\n"
+    assert json.loads((folder / "out.json").read_text())["counts"] == {"done": 2}
+
+
+def test_what_waits_for_a_person_comes_before_hundreds_of_files() -> None:
+    files = [
+        FileView(
+            number=number, name=f"{number}.jsonl", state="failed" if number == 150 else "done", cause="DATA003 <b>"
+        )
+        for number in range(1, 301)
+    ]
+    text = render_lineage_page(LineageView(subject="out", made_at=0.0, files=files, counts={"done": 299, "failed": 1}))
+    asking = text.partition("For a person to look at")[2].partition("<h2>Files</h2>")[0]
+    assert asking.count('<th scope="row">') == 1
+    assert '<th scope="row">150</th>' in asking
+    assert "DATA003 &lt;b&gt;" in asking
+    assert len(text) < 200_000
+
+
+def test_a_curve_is_not_hidden_by_its_marks() -> None:
+    curve = Curve()
+    for step in range(3000):
+        curve.add(step, 1.0)
+    files = [FileView(number=n, name="x", state="done", step_before=10 * n, step=10 * n + 10) for n in range(300)]
+    faults = [
+        FaultView(at=0.0, file="x", step=10 * n, code=f"RUN{n:03}", seconds=None if n == 7 else 5.0) for n in range(300)
+    ]
+    view = LineageView(subject="out", made_at=0.0, files=files, faults=faults, curves={"loss": curve})
+    (plot,) = re.findall(r"<figure>.*?</figure>", render_lineage_page(view), re.DOTALL)
+    assert plot.count('<line class="mark onset"') == 12
+    assert plot.count('<line class="mark') == 36
+    assert plot.count('<line class="mark error"') == 1, "what was not survived is always shown"
+    assert "RUN299" in plot
+    assert "RUN100" not in plot
+
+
+def test_for_a_keyboard_a_screen_reader_and_paper() -> None:
+    file = FileView(number=1, name="x", state="held")
+    text = render_lineage_page(
+        LineageView(subject="out", made_at=0.0, files=[file], faults=[FaultView(at=0.0, file="x")])
+    )
+    regions = re.findall(r'<div class="table" role="region" aria-label="([^"]+)" tabindex="0">', text)
+    assert regions == ["For a person to look at", "Files", "Faults"]
+    assert text.count("<table>") == 3
+    assert "@media screen and (prefers-color-scheme:dark)" in text, "dark ink is not printed on white paper"

@@ -10,8 +10,10 @@ import click
 
 from trainguard.cli.output import write
 from trainguard.cli.panels import PATH, Command, option
+from trainguard.cli.queue_choices import Words
 from trainguard.errors import UsageError
 from trainguard.findings import EXIT_CLEAN, EXIT_FINDINGS, EXIT_INTERNAL
+from trainguard.report.visible import visible
 
 if TYPE_CHECKING:
     from trainguard.daemon.settings import Settings
@@ -56,9 +58,7 @@ def command() -> None:
 @option(
     "--until-empty", "--once", "until_empty", is_flag=True, panel=_LIFE, help="End when nothing is left to be trained."
 )
-@option(
-    "--log-format", type=click.Choice(("text", "json")), default="text", panel=_OUTPUT, help="Lines of text or JSON."
-)
+@option("--log-format", type=Words(("text", "json")), default="text", panel=_OUTPUT, help="Lines of text or JSON.")
 @option("--quiet", is_flag=True, panel=_OUTPUT, help="Write to the log file alone, not to stderr.")
 def run_command(
     *,
@@ -91,6 +91,7 @@ def run_command(
     from trainguard.queue.engine import QueueError
 
     settings = read_daemon_settings(config, inbox=inbox, database_url=database_url, name=name)
+    settings.refuse_no_lineage()
     set_up_log(log_path(settings), form=log_format, quiet=quiet)
     try:
         return Daemon(settings, until_empty=until_empty).run()
@@ -98,6 +99,8 @@ def run_command(
         return _say_finding(error.finding.message, error.finding.code)
     except QueueError as error:
         raise UsageError(str(error)) from None
+    except OSError as error:  # a full disk at the start, say; later ones are waited for
+        raise UsageError(f"{error.filename or settings.home}: {error.strerror or error}") from None
 
 
 @command.command("start", cls=Command, short_help="Start in the background.")
@@ -115,25 +118,31 @@ def start_command(*, config: Path, inbox: Path | None, database_url: str | None,
       trainguard daemon start
       trainguard daemon start trainguard.toml --inbox /data/in
     """
-    from trainguard.daemon.detached import running, start_detached
+    from trainguard.daemon.detached import DATABASE_URL, running, start_detached
 
     settings = _settings(config, inbox, database_url, name)
+    settings.refuse_no_lineage()
     whom = running(settings)
     if whom is not None:
         return _say_finding(f"a daemon already serves {settings.home}: {whom}; stop it first, or use it", "SYS009")
-    given = (("--inbox", inbox and inbox.absolute()), ("--database-url", database_url), ("--name", name))
+    given = (("--inbox", inbox and inbox.absolute()), ("--name", name))
     arguments = [part for key, value in given if value for part in (key, str(value))]
     try:
-        started = start_detached(settings, arguments)
+        # Not on a command line, which every user of the machine may read: it may have a password in it.
+        started = start_detached(settings, arguments, {DATABASE_URL: database_url} if database_url else {})
     except OSError as error:
         raise UsageError(f"{error.filename or settings.home}: {error.strerror or error}") from None
     if started.exit_code is not None:
-        print(f"error: the daemon did not start: {started.problem}", file=sys.stderr)
+        print(
+            "\n".join(visible(each) for each in f"error: the daemon did not start: {started.problem}".split("\n")),
+            file=sys.stderr,
+        )
         return started.exit_code or EXIT_INTERNAL
     if started.problem is not None:
-        print(f"The daemon is process {started.pid}; {started.problem}; its log: {started.log}", file=sys.stderr)
+        words = f"The daemon is process {started.pid}; {started.problem}; its log: {started.log}"
+        print(visible(words), file=sys.stderr)
         return EXIT_FINDINGS
-    write(f"The daemon serves {settings.inbox} (process {started.pid}); its log: {started.log}\n")
+    write(visible(f"The daemon serves {settings.inbox} (process {started.pid}); its log: {started.log}") + "\n")
     return EXIT_CLEAN
 
 
@@ -157,17 +166,17 @@ def stop_command(*, config: Path, database_url: str | None, name: str | None, no
     settings = _settings(config, None, database_url, name)
     whom = running(settings)
     if whom is None:
-        write(f"No daemon serves {settings.home}.\n")
+        write(visible(f"No daemon serves {settings.home}.") + "\n")
         return EXIT_CLEAN
     if not stop_daemon(settings, now=now):
         _wish(config, settings, "stop", now=now)
     if not wait_for_end(settings, settings.run.guard.stop_deadline_seconds + _SPARE_SECONDS):
         print(
-            f"error: the daemon ({whom}) was asked to stop and still runs; with --now it ends its run at once",
+            visible(f"error: the daemon ({whom}) was asked to stop and still runs; with --now it ends its run at once"),
             file=sys.stderr,
         )
         return EXIT_FINDINGS
-    write(f"The daemon ({whom}) has ended.\n")
+    write(visible(f"The daemon ({whom}) has ended.") + "\n")
     return EXIT_CLEAN
 
 
@@ -175,33 +184,35 @@ def stop_command(*, config: Path, database_url: str | None, name: str | None, no
 @_config
 @_database
 @_name
-def status_command(*, config: Path, database_url: str | None, name: str | None) -> int:
+@option("--format", "output_format", type=Words(("text", "json")), default="text", panel=_OUTPUT, help="Text, or JSON.")
+def status_command(*, config: Path, database_url: str | None, name: str | None, output_format: str) -> int:
     """Say whether a daemon serves CONFIG, what it does, and how many files wait. `trainguard status` tells more.
 
-    Exits with 1 where none runs.
+    Exits with 1 where none runs. Nothing is changed or made.
 
     \b
     Examples:
       trainguard daemon status
-      trainguard daemon status trainguard.toml
+      trainguard daemon status trainguard.toml --format json
     """
-    from trainguard.cli.daemon_text import status_text
-    from trainguard.cli.queue_place import opened, shown_config
+    from trainguard.cli.daemon_text import Seen, status_json, status_text
+    from trainguard.cli.queue_place import has_queue, opened, shown_config
     from trainguard.daemon.detached import running
 
     settings = _settings(config, None, database_url, name)
     whom = running(settings)
-    with opened(config, database_url, make=True) as place:
-        worker = next((each for each in place.queue.workers() if each.owner == settings.owner), None)
-        text = status_text(
-            whom,
-            worker,
-            paused=place.queue.paused,
-            counts=place.queue.counts(),
-            home=settings.home,
-            config=shown_config(settings.config),
-        )
-    write(f"{text}\n")
+    seen = Seen(holder=whom, settings=settings)
+    if has_queue(settings):
+        with opened(config, database_url) as place:
+            worker = next((each for each in place.queue.workers() if each.owner == settings.owner), None)
+            seen = Seen(
+                holder=whom,
+                settings=settings,
+                worker=worker,
+                paused=place.queue.paused,
+                counts=place.queue.counts(),
+            )
+    write(status_json(seen) if output_format == "json" else status_text(seen, config=shown_config(settings.config)))
     return EXIT_CLEAN if whom is not None else EXIT_FINDINGS
 
 
@@ -240,12 +251,15 @@ def resume_command(*, config: Path, database_url: str | None) -> int:
       trainguard daemon resume
       trainguard daemon resume trainguard.toml
     """
-    from trainguard.cli.queue_place import opened
+    from trainguard.cli.queue_place import has_queue, opened
+    from trainguard.report.run_text import safe
 
-    with opened(config, database_url, make=True) as place:
-        why = place.queue.paused
-        place.queue.resume()
-    write(f"Going on; it was paused: {why}\n" if why is not None else "It was not paused.\n")
+    why = None
+    if has_queue(_settings(config, None, database_url, None)):
+        with opened(config, database_url) as place:
+            why = place.queue.paused
+            place.queue.resume()
+    write(f"Going on; it was paused: {safe(why)}\n" if why is not None else "It was not paused.\n")
     return EXIT_CLEAN
 
 
@@ -265,7 +279,7 @@ def drain_command(*, config: Path, database_url: str | None, name: str | None) -
 
     settings = _settings(config, None, database_url, name)
     if running(settings) is None:
-        write(f"No daemon serves {settings.home}.\n")
+        write(visible(f"No daemon serves {settings.home}.") + "\n")
         return EXIT_CLEAN
     _wish(config, settings, "drain")
     write("The daemon ends after the file in training.\n")
@@ -299,6 +313,7 @@ def install_command(
     from trainguard.durable import write_atomically
 
     settings = _settings(config, inbox, database_url, None)
+    settings.refuse_no_lineage()
     user = getpass.getuser()
     command: tuple[str, ...] = (sys.executable, "-P", "-m", "trainguard", "daemon", "run")
     command += ("--inbox", str(settings.inbox)) if inbox is not None else ()
@@ -319,7 +334,7 @@ def install_command(
         write_atomically(path, text.encode())
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}; --print shows the unit") from None
-    lines = [f"{path} is written. To start it now and with the machine:"]
+    lines = [f"{visible(str(path))} is written. To start it now and with the machine:"]
     lines += [f"  {each}" for each in next_commands(path, mode=mode, user=user)]
     write("\n".join(lines) + "\n")
     return EXIT_CLEAN
@@ -340,7 +355,5 @@ def _wish(config: Path, settings: Settings, wish: str, **data: object) -> None:
 
 
 def _say_finding(message: str, code: str | None) -> int:
-    from trainguard.report.visible import visible
-
     print(visible(f"error: {code or ''} {message}"), file=sys.stderr)
     return EXIT_FINDINGS

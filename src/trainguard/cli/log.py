@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trainguard.cli.output import COLORS, Color, use_color, write
+from trainguard.cli.queue_choices import Words
 from trainguard.cli.queue_place import file_meant, opened, placed
 from trainguard.errors import UsageError
 from trainguard.findings import EXIT_CLEAN
@@ -28,9 +29,7 @@ _WAIT_SECONDS = 1.0
 @click.option(
     "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="So many last lines of output."
 )
-@click.option(
-    "--format", "output_format", type=click.Choice(("text", "json")), default="text", help="Text, or JSON Lines."
-)
+@click.option("--format", "output_format", type=Words(("text", "json")), default="text", help="Text, or JSON Lines.")
 @click.option("--color", type=click.Choice(COLORS), default="auto", help="Whether to colour text.")
 def command(
     *,

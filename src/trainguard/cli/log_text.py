@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainguard.cli.queue_text import event_values, json_text, short, when
+from trainguard.cli.queue_text import event_values, json_text, short, size_words, when
 from trainguard.cli.train_lines import TrainLines
 from trainguard.report.lineage_view import took
 from trainguard.report.run_text import safe
@@ -185,6 +185,14 @@ def event_words(event: Event) -> list[str]:
             return [f"{head}: {values.get('message', event.cause or '')}"]
         case "wish":
             return [f"asked for: {data.get('wish', '?')}" + (f" ({event.cause})" if event.cause else "")]
+        case "moved":
+            return [f"moved in the order{_moved(data)}"]
+        case "adopted":
+            return ["its daemon was gone; another one takes it up" + (f" ({event.cause})" if event.cause else "")]
+        case "forgotten":
+            return ["what was remembered of its attempts is forgotten: they begin anew"]
+        case "pruned":
+            return [f"its content was removed after its time in done/{_bytes(data)}"]
         case "priority":
             return [f"priority {data.get('from')} -> {data.get('to')}"]
         case _:
@@ -224,6 +232,17 @@ def _decided(decision: Mapping[str, Any]) -> str:
     return f" ({'; '.join(parts)})" if parts else ""
 
 
+def _moved(data: Mapping[str, Any]) -> str:
+    if data.get("before") is not None:
+        return f": before file {data['before']}"
+    return ": before all others" if data.get("first") else ""
+
+
+def _bytes(data: Mapping[str, Any]) -> str:
+    size = data.get("bytes")
+    return f" ({size_words(size)})" if isinstance(size, int) else ""
+
+
 def _pid(data: Mapping[str, Any]) -> str:
     return f" (process {data['pid']})" if data.get("pid") else ""
 
@@ -234,8 +253,16 @@ def _changes(data: Mapping[str, Any]) -> list[str]:
     if isinstance(changes, Mapping) and changes:
         lines.append("with " + ", ".join(f"{key}={value}" for key, value in changes.items()))
     if isinstance(skipped, Sequence) and not isinstance(skipped, str) and skipped:
-        lines.append(f"left out: steps {', '.join(str(each) for each in list(skipped)[:10])} of the file")
+        more = f" and {len(skipped) - 10} more windows" if len(skipped) > 10 else ""
+        lines.append(f"left out: steps {', '.join(_window(each) for each in skipped[:10])}{more} of the file")
     return lines
+
+
+def _window(value: object) -> str:
+    """The first and the last step of a window; of anything else what it is."""
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return f"{value[0]} to {value[1]}"
+    return str(value)
 
 
 def _after_fault(data: Mapping[str, Any]) -> str:

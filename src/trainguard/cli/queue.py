@@ -12,6 +12,8 @@ import click
 
 from trainguard.cli.output import COLORS, Color, text_width, use_color, write
 from trainguard.cli.panels import PATH
+from trainguard.cli.queue_change import CHANGES
+from trainguard.cli.queue_choices import PRIORITIES, STATES, Words
 from trainguard.cli.queue_place import file_meant, opened, placed
 from trainguard.errors import UsageError
 from trainguard.findings import EXIT_CLEAN, EXIT_USAGE
@@ -20,23 +22,11 @@ if TYPE_CHECKING:
     from trainguard.queue.records import Priority, QueuedFile, State
     from trainguard.queue.store import Queue
 
-_STATES: tuple[State, ...] = (
-    "accepted",
-    "checking",
-    "waiting",
-    "training",
-    "verifying",
-    "done",
-    "failed",
-    "quarantined",
-    "held",
-)
-_PRIORITIES = ("high", "normal", "low")
 _FORMATS = ("text", "json", "csv")
 _LISTED = 50
-_format = click.option(
-    "--format", "output_format", type=click.Choice(("text", "json")), default="text", help="Text, or JSON."
-)
+_TABLE_CELLS = 100  # below, the reasons in the table's last column would be narrower than their words
+_STATE_HELP = f"Only files in this state; repeatable. One of {', '.join(STATES)}."
+_format = click.option("--format", "output_format", type=Words(("text", "json")), default="text", help="Text, or JSON.")
 
 
 @click.group("queue", short_help="The daemon's files: list, add, hold, release, retry, cancel, move.")
@@ -55,10 +45,10 @@ def command() -> None:
 
 @command.command("list", short_help="List files by state.")
 @placed
-@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Only these states. Repeatable.")
+@click.option("--state", "states", type=Words(STATES, "STATE"), multiple=True, help=_STATE_HELP)
 @click.option("--all", "everything", is_flag=True, help="Those that are done, too, and not the newest alone.")
 @click.option("--limit", type=click.IntRange(min=1), default=_LISTED, show_default=True, help="At most so many.")
-@click.option("--format", "output_format", type=click.Choice(_FORMATS), default="text", help="Text, JSON or CSV.")
+@click.option("--format", "output_format", type=Words(_FORMATS), default="text", help="Text, JSON or CSV.")
 @click.option("--color", type=click.Choice(COLORS), default="auto", help="Whether to colour text.")
 def list_command(
     *,
@@ -84,7 +74,7 @@ def list_command(
 
     with opened(config, database_url) as place:
         counts, paused = place.queue.counts(), place.queue.paused
-        wanted = states or (_STATES if everything else tuple(each for each in _STATES if each != "done"))
+        wanted = states or (STATES if everything else tuple(each for each in STATES if each != "done"))
         files = _in_order(place.queue, wanted, limit)
     if output_format == "json":
         write(files_json(files, counts, paused))
@@ -121,7 +111,7 @@ def show_command(*, file: str, config: Path, database_url: str | None, output_fo
 @command.command("add", short_help="Add files to the queue; the originals stay.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=PATH)
 @placed
-@click.option("--priority", type=click.Choice(_PRIORITIES), default="normal", show_default=True, help="Their priority.")
+@click.option("--priority", type=Words(PRIORITIES), default="normal", show_default=True, help="Their priority.")
 def add_command(*, files: tuple[Path, ...], config: Path, database_url: str | None, priority: Priority) -> int:
     """Copy files into the custody of the queue. They are checked and trained by the daemon, in the order of priority.
 
@@ -161,135 +151,9 @@ def add_command(*, files: tuple[Path, ...], config: Path, database_url: str | No
     return EXIT_USAGE if failed else EXIT_CLEAN
 
 
-@command.command("hold", short_help="Keep a file back until it is released.")
-@click.argument("file", metavar="FILE")
-@placed
-@click.option("--because", metavar="TEXT", default="held by a person", help="What to remember as the reason.")
-def hold_command(*, file: str, config: Path, database_url: str | None, because: str) -> int:
-    """Keep a file back. One in training is stopped with a checkpoint, and goes on from there when it is released.
-
-    \b
-    Examples:
-      trainguard queue hold 12
-      trainguard queue hold 12 --because "the labels are wrong"
-    """
-    with opened(config, database_url) as place:
-        found = place.queue.hold(file_meant(place.queue, file).id, because)
-    return _said(found, "held", "the daemon stops it with a checkpoint and holds it then")
-
-
-@command.command("release", short_help="Let a held file go on.")
-@click.argument("file", metavar="FILE")
-@placed
-def release_command(*, file: str, config: Path, database_url: str | None) -> int:
-    """Let a held file go on, at its old place in the order.
-
-    \b
-    Examples:
-      trainguard queue release 12
-    """
-    with opened(config, database_url) as place:
-        found = place.queue.release(file_meant(place.queue, file).id)
-    return _said(found, found.state)
-
-
-@command.command("retry", short_help="Take up again what failed or was quarantined.")
-@click.argument("file", metavar="FILE", required=False)
-@placed
-@click.option("--all-failed", is_flag=True, help="Every file that failed or was quarantined.")
-def retry_command(*, file: str | None, config: Path, database_url: str | None, all_failed: bool) -> int:
-    """Take up again a file that failed or was quarantined: it is checked and trained with a new budget of attempts.
-
-    Where there is nothing to retry it says so, and exits with 0.
-
-    \b
-    Examples:
-      trainguard queue retry 12
-      trainguard queue retry --all-failed
-    """
-    if (file is None) == (not all_failed):
-        raise UsageError("name a FILE, such as `trainguard queue retry 12`, or --all-failed; not both")
-    from trainguard.daemon.retrying import retry
-    from trainguard.report.run_text import safe
-
-    with opened(config, database_url) as place:
-        chosen = [file_meant(place.queue, file)] if file is not None else None
-        done = retry(place.queue, place.settings.home, chosen)
-    for each in done.files:
-        _said(each, "accepted")
-    for finding in done.findings:
-        write(f"{finding.severity} {finding.code} {finding.name}: {safe(finding.message)}\n")
-    for problem in done.problems:
-        click.echo(f"warn: {safe(problem)}", err=True)
-    return EXIT_CLEAN
-
-
-@command.command("cancel", short_help="Give a file up; retry brings it back.")
-@click.argument("file", metavar="FILE")
-@placed
-@click.option("--because", metavar="TEXT", default="cancelled by a person", help="What to remember as the reason.")
-def cancel_command(*, file: str, config: Path, database_url: str | None, because: str) -> int:
-    """Give a file up: it is set aside as failed, and kept. `trainguard queue retry` brings it back.
-
-    \b
-    Examples:
-      trainguard queue cancel 12 --because "superseded by 14"
-    """
-    with opened(config, database_url) as place:
-        found = place.queue.cancel(file_meant(place.queue, file).id, because)
-        if found.state == "failed":
-            _show_aside(place.settings.home, found)
-    return _said(found, "failed", "the daemon stops it and sets it aside then")
-
-
-def _show_aside(home: Path, file: QueuedFile) -> None:
-    from trainguard.queue.custody import Custody
-
-    try:
-        Custody(home).settle(file, "failed")
-    except OSError as error:
-        click.echo(f"warn: it could not be shown in failed/: {error.strerror or error}", err=True)
-
-
-@command.command("move", short_help="Change a file's place or priority.")
-@click.argument("file", metavar="FILE")
-@placed
-@click.option("--first", is_flag=True, help="Before all others.")
-@click.option("--before", metavar="FILE", help="Before this one.")
-@click.option("--priority", type=click.Choice(_PRIORITIES), help="With this priority from now on.")
-def move_command(
-    *,
-    file: str,
-    config: Path,
-    database_url: str | None,
-    first: bool,
-    before: str | None,
-    priority: Priority | None,
-) -> int:
-    """Change the place of a file that waits: first of all, before another one, or by its priority.
-
-    \b
-    Examples:
-      trainguard queue move 12 --first
-      trainguard queue move 12 --before 9
-      trainguard queue move 12 --priority low
-    """
-    if sum((first, before is not None, priority is not None)) != 1:
-        raise UsageError("say where to, by one of --first, --before FILE and --priority high|normal|low")
-    with opened(config, database_url) as place:
-        number = file_meant(place.queue, file).id
-        if priority is not None:
-            found = place.queue.set_priority(number, priority)
-        elif before is not None:
-            found = place.queue.move(number, before=file_meant(place.queue, before).id)
-        else:
-            found = place.queue.move(number, first=True)
-    return _said(found, found.state)
-
-
 @command.command("export", short_help="All files with their history, as JSON Lines.")
 @placed
-@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Only these states. Repeatable.")
+@click.option("--state", "states", type=Words(STATES, "STATE"), multiple=True, help=_STATE_HELP)
 @click.option("--output", "-o", type=PATH, metavar="FILE", help="Write to a file, not to stdout.")
 def export_command(*, config: Path, database_url: str | None, states: tuple[State, ...], output: Path | None) -> int:
     """Write every file with its whole history, a JSON object a line, the oldest file first.
@@ -330,12 +194,15 @@ def _in_order(queue: Queue, states: Sequence[State], limit: int) -> list[QueuedF
 
 
 def _print_files(files: Sequence[QueuedFile], *, color: Color) -> None:
-    from trainguard.cli.queue_text import files_lines, files_table
+    from trainguard.cli.queue_text import files_blocks, files_lines, files_table
+    from trainguard.report.text import Style
 
     now = time.time()
     width = text_width(sys.stdout)
     if width is None:
         write(files_lines(files, now))
+    elif width < _TABLE_CELLS:
+        write(files_blocks(files, now, width, Style(use_color(color, sys.stdout))))
     elif files:
         from rich.console import Console
 
@@ -344,10 +211,5 @@ def _print_files(files: Sequence[QueuedFile], *, color: Color) -> None:
         console.print()
 
 
-def _said(file: QueuedFile, state: str, otherwise: str = "") -> int:
-    """One line about what came of it; where a daemon has to act first, what it will do."""
-    from trainguard.report.run_text import safe
-
-    words = f"is {file.state}" if file.state == state else f"is {file.state}; {otherwise or 'nothing was changed'}"
-    write(f"file {file.id} {safe(file.name)} {words}\n")
-    return EXIT_CLEAN
+for each in CHANGES:
+    command.add_command(each)

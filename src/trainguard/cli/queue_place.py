@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from trainguard.queue.store import Queue
 
 _MOST_NAMES = 5000
+_LONGEST_NAME = 4096  # a path has no more bytes (limits.h, PATH_MAX); LIKE of SQLite ends at 50,000
 _MOST_FOUND = 20  # what Queue.find gives at the most
 # What a person waits for at the most where others keep the database locked.
 _PATIENCE_SECONDS = 20.0
+_WHO = "run this as the user whom the daemon runs as, or ask that user for the right to read it"
 
 config_option = option(
     "--config",
@@ -58,7 +60,10 @@ def settings_of(config: Path, database_url: str | None = None, *, make: bool = F
     from trainguard.queue.sidecars import FILES
 
     settings = read_daemon_settings(config, database_url=database_url)
-    if settings.database_url is None and not make and not (settings.home / DATABASE).exists():
+    there = settings.database_url is None and _is_there(settings.home / DATABASE)
+    if not there:  # what is there is not away
+        _refuse_away(settings)
+    if settings.database_url is None and not make and not there:
         shown = shown_config(settings.config)
         if _has_files(settings.home / FILES):
             raise UsageError(_damaged(settings.home / DATABASE, "it is gone, and files are in custody", shown))
@@ -67,6 +72,35 @@ def settings_of(config: Path, database_url: str | None = None, *, make: bool = F
             f"or `trainguard queue add FILE --config {shown}`"
         )
     return settings
+
+
+def has_queue(settings: Settings) -> bool:
+    """Whether there is a queue to be asked; one on a server is asked itself. Raises UsageError as `opened` does."""
+    from trainguard.queue.records import DATABASE
+
+    if settings.database_url is not None or _is_there(settings.home / DATABASE):
+        return True
+    _refuse_away(settings)
+    return False
+
+
+def _refuse_away(settings: Settings) -> None:
+    """Raises UsageError where the output folder lies on a share that is away."""
+    from trainguard.daemon.placing import away_before_start  # loads what a look has no need of
+
+    if (why := away_before_start(settings)) is not None:
+        raise UsageError(why)
+
+
+def _is_there(path: Path) -> bool:
+    """Raises UsageError where that cannot be told, which is another thing than that it is not there."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}; {_WHO}") from None
+    return True
 
 
 def _has_files(folder: Path) -> bool:
@@ -107,11 +141,22 @@ def opened(config: Path, database_url: str | None = None, *, make: bool = False)
     except QueueError as error:
         raise UsageError(str(error)) from None
     try:
+        if make and settings.database_url is not None:
+            _refuse_another_place(settings, queue)
         yield Place(settings=settings, queue=queue)
     except QueueError as error:
         raise UsageError(str(error)) from None
     finally:
         queue.close()
+
+
+def _refuse_another_place(settings: Settings, queue: Queue) -> None:
+    """Files go into custody in the lineage's own folder, or nowhere: its mount may be away on this machine."""
+    from trainguard.daemon.placing import not_as_told
+
+    if (why := not_as_told(settings, queue)) is not None:
+        raise UsageError(why)
+    settings.home.mkdir(parents=True, exist_ok=True)
 
 
 def shown_config(config: Path) -> str:
@@ -127,6 +172,8 @@ def file_meant(queue: Queue, text: str) -> QueuedFile:
 
     Raises UsageError for none, with the nearest name, and for several, with their numbers.
     """
+    if len(text) > _LONGEST_NAME:
+        raise UsageError(f"no file has a name of {len(text):,} characters; give its number, its name or a part of it")
     found = queue.find(text)
     if len(found) == 1:
         return found[0]

@@ -6,15 +6,18 @@ import csv
 import io
 import json
 import math
-import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainguard.cli.output import discard_stdout
+from trainguard.cli.queue_cells import cut, folded
+from trainguard.daemon.overview import is_duplicate
+from trainguard.daemon.reporting import without_custody
 from trainguard.report.lineage_view import took
 from trainguard.report.run_text import safe
+from trainguard.report.text import Style
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,9 +32,16 @@ STATE_STYLES: Mapping[str, str] = {
     "training": "bold cyan",
     "verifying": "cyan",
 }
+_STATE_COLORS: Mapping[str, str] = {
+    "done": "\x1b[32m",
+    "failed": "\x1b[1;31m",
+    "quarantined": "\x1b[1;31m",
+    "held": "\x1b[1;33m",
+    "training": "\x1b[1;36m",
+    "verifying": "\x1b[36m",
+}
 _COLUMNS = ("id", "state", "priority", "name", "bytes", "attempts", "accepted_at", "state_since", "step", "cause")
 _LONGEST_CAUSE = 300
-_CUSTODY = re.compile(r"\S*/queue/files/[0-9a-f]{64}/")
 # In a spreadsheet such a cell would be a formula (OWASP, CSV Injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -103,6 +113,19 @@ def files_table(files: Sequence[QueuedFile], now: float) -> Table:
     return table
 
 
+def files_blocks(files: Iterable[QueuedFile], now: float, width: int, style: Style) -> str:
+    """The files for a terminal on which the table has no room: the reason below each, in two lines at the most."""
+    lines = []
+    for file in files:
+        state, code = file.state.ljust(11), _STATE_COLORS.get(file.state)
+        state = style(code, state) if code is not None else state
+        head = f"{file.id:>4}  {state} {file.priority:<6} {took(max(now - file.state_since, 0.0)):>6}  "
+        lines.append(folded(head + short(file.name, max(width - 6, 20)), width, indent=6))
+        if reason := why(file, now):
+            lines.append(folded(" " * 6 + short(reason, 2 * max(width - 8, 20)), width, indent=6))
+    return "\n".join(lines) + "\n\n" if lines else ""
+
+
 def files_lines(files: Iterable[QueuedFile], now: float) -> str:
     """The same for pipes: a line a file, tabs between."""
     lines = []
@@ -115,8 +138,10 @@ def files_lines(files: Iterable[QueuedFile], now: float) -> str:
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def why(file: QueuedFile, now: float) -> str:
-    """The cause of a state, and until when a pause lasts."""
+def why(file: QueuedFile, now: float, *, whole: bool = False) -> str:
+    """The cause of a state, and until when a pause lasts. What is often the same is said in short, unless `whole`."""
+    if is_duplicate(file) and not whole:
+        return f"held since its content is that of file {file.same_as}"
     words = [file.cause] if file.cause else []
     if file.not_before is not None and file.not_before > now and file.state == "waiting":
         words.append(f"tried again in {took(file.not_before - now)}")
@@ -143,7 +168,7 @@ def file_text(file: QueuedFile, now: float) -> str:
     lines: list[tuple[str, str | None]] = [
         ("file", f"{file.id} {safe(file.name)}"),
         ("state", f"{file.state} for {took(max(now - file.state_since, 0.0))}"),
-        ("why", safe(why(file, now)) or None),
+        ("why", safe(why(file, now, whole=True)) or None),
         ("priority", file.priority),
         ("accepted", when(file.accepted_at)),
         ("goes first", f"not later than {when(file.due_at)}" if file.state in ("accepted", "waiting") else None),
@@ -154,9 +179,19 @@ def file_text(file: QueuedFile, now: float) -> str:
         ("steps", steps),
         ("checkpoint", safe(file.checkpoint) if file.checkpoint else None),
         ("daemon", safe(file.owner) if file.owner else None),
-        ("came from", safe(file.origin)),
+        ("came from", safe(came_from(file))),
     ]
     return "\n".join(f"{name:<12} {words}" for name, words in lines if words is not None) + "\n"
+
+
+def came_from(file: QueuedFile) -> str:
+    """The origin in words: behind the name of a drop are numbers that tell it from the next one of that name."""
+    how, _, rest = file.origin.partition(":")
+    if how == "inbox" and "@" in rest:
+        return f"the inbox, as {rest.rpartition('@')[0]}"
+    if how == "add" and ":" in rest:
+        return f"trainguard queue add {rest.partition(':')[2]}"
+    return file.origin
 
 
 def say(text: str) -> bool:
@@ -171,9 +206,8 @@ def say(text: str) -> bool:
 
 
 def short(text: str, most: int = _LONGEST_CAUSE) -> str:
-    """Text of a name or a log for one line. Of a file in custody its name says enough."""
-    shown = safe(_CUSTODY.sub("", text))
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
+    """Text of a name or a log for one line of `most` cells. Of a file in custody its name says enough."""
+    return cut(safe(without_custody(text)), most)
 
 
 def when(at: float) -> str:

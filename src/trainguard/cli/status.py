@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 
 from trainguard.cli.output import COLORS, Color, text_width, use_color, write
 from trainguard.cli.panels import PATH
+from trainguard.cli.queue_choices import Words
 from trainguard.cli.queue_place import database_option, opened
 from trainguard.errors import UsageError
 from trainguard.findings import EXIT_CLEAN
@@ -21,7 +23,7 @@ from trainguard.findings import EXIT_CLEAN
 @click.option(
     "--every", type=click.FloatRange(min=0.2), default=2.0, show_default=True, metavar="SECONDS", help="With --watch."
 )
-@click.option("--format", "output_format", type=click.Choice(("text", "json")), default="text", help="Text, or JSON.")
+@click.option("--format", "output_format", type=Words(("text", "json")), default="text", help="Text, or JSON.")
 @click.option("--color", type=click.Choice(COLORS), default="auto", help="Whether to colour text.")
 def command(
     *, config: Path, database_url: str | None, watch: bool, every: float, output_format: str, color: Color
@@ -41,13 +43,14 @@ def command(
 
     if watch and output_format == "json":
         raise UsageError("--watch draws a screen; leave it out for --format json, or call it again and again")
+    shown = shlex.quote(str(config)) if config != Path() else ""
     if watch:
         with opened(config, database_url) as place:
-            watch_screen(place, every_seconds=every, color=color)
+            watch_screen(place, every_seconds=every, color=color, config=shown)
         return EXIT_CLEAN
     seen = look_once(config, database_url)
     if output_format == "json":
         write(status_json(seen))
     else:
-        write(status_text(seen, color=use_color(color, sys.stdout), width=text_width(sys.stdout)))
+        write(status_text(seen, color=use_color(color, sys.stdout), width=text_width(sys.stdout), config=shown))
     return EXIT_CLEAN

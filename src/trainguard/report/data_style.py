@@ -7,7 +7,8 @@ STYLE = """
 :root{--ground:#fbfbfa;--card:#fff;--ink:#1b1d1f;--soft:#575d63;--rule:#e0e2e4;--bar:#2f6fb3;--mark:#8a4b08;
 --error:#b3261e;--error-soft:#fbe9e7;--warn:#8a5a00;--warn-soft:#fdf1d8;--info:#2f6fb3;--info-soft:#e7f0f9;
 --fine:#24703a;--fine-soft:#e4f3e8}
-@media (prefers-color-scheme:dark){:root{--ground:#16181a;--card:#1e2124;--ink:#e8eaec;--soft:#a4abb2;--rule:#34383c;
+@media screen and (prefers-color-scheme:dark){:root{--ground:#16181a;--card:#1e2124;--ink:#e8eaec;
+--soft:#a4abb2;--rule:#34383c;
 --bar:#6ba7e6;--mark:#e0a458;--error:#ff8a80;--error-soft:#3b1f1d;--warn:#f0b849;--warn-soft:#352a12;--info:#8abcf0;
 --info-soft:#1b2b3b;--fine:#7fd197;--fine-soft:#1a3022}}
 *{box-sizing:border-box}

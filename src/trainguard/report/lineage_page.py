@@ -19,7 +19,9 @@ from trainguard.report.run_view import figure, ordered
 from trainguard.report.summary import counted
 
 _MOST_PLOTS = 6
-_MOST_MARKS = 60
+# More lines than these across a curve hide it.
+_MOST_FILE_MARKS, _MOST_FAULT_MARKS = 12, 24
+_MOST_ASKING = 50
 _LONGEST = 600  # characters of a message
 _BADGES = {
     "done": "fine",
@@ -36,7 +38,10 @@ td.text{min-width:16rem}
 td.name{min-width:7rem}
 td.text,td.name{white-space:normal;overflow-wrap:anywhere}
 td small{color:var(--soft)}
+tbody th{color:inherit;font-weight:inherit}
+.table:focus-visible{outline:2px solid var(--info);outline-offset:2px}
 """
+_FOR_A_PERSON = ("held", "failed", "quarantined")
 
 
 def render_lineage_page(view: LineageView, *, version: str = "") -> str:
@@ -49,7 +54,7 @@ def render_lineage_page(view: LineageView, *, version: str = "") -> str:
         f"<title>Lineage: {escaped(view.subject)}</title>\n<style>{STYLE}{RUN_STYLE}{_PAGE_STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n<header><p>A lineage, trained by trainguard {escaped(version)}, as of {_moment(view.made_at)}"
         f"</p></header>\n<section><h1>{escaped(view.subject)}</h1><p>{_status(view)}</p>{_figures(view)}{_notes(view)}"
-        f"{_files(view)}{_curves(view)}{_faults(view)}{_skipped(view.skipped)}{_about()}</section>\n</main>\n</body>\n</html>\n"
+        f"{_asking(view)}{_files(view)}{_curves(view)}{_faults(view)}{_skipped(view.skipped)}{_about()}</section>\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -92,6 +97,23 @@ def _notes(view: LineageView) -> str:
     return "".join(f'<p class="quiet">Note: {_cut(note)}</p>' for note in view.notes)
 
 
+def _asking(view: LineageView) -> str:
+    """What waits for a person, the newest first: among hundreds of files it would not be seen."""
+    files = [each for each in reversed(view.files) if each.state in _FOR_A_PERSON]
+    if not files:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row">{each.number}</th><td class="name">{_cut(each.name)}</td><td>{_badge(each.state)}</td>'
+        f'<td class="text">{_cut(each.cause or "")}</td></tr>'
+        for each in files[:_MOST_ASKING]
+    )
+    left = len(files) - _MOST_ASKING
+    more = f'<p class="quiet">and {counted(left, "older one")}, in the table below</p>' if left > 0 else ""
+    how = "<code>trainguard queue release</code> and <code>retry</code>, with the number, let them go on."
+    name = "For a person to look at"
+    return f"<h2>{name}</h2><p>{how}</p>{_table(name, ('No.', 'File', 'State', 'Why'), rows)}{more}"
+
+
 def _files(view: LineageView) -> str:
     if not view.files:
         return ""
@@ -99,7 +121,7 @@ def _files(view: LineageView) -> str:
     rows = "".join(_file(each) for each in view.files)
     left = view.files_left_out
     more = f'<p class="quiet">and {counted(left, "older file")} that are not listed</p>' if left else ""
-    return f"<h2>Files</h2>{_table(heads, rows)}{more}"
+    return f"<h2>Files</h2>{_table('Files', heads, rows)}{more}"
 
 
 def _file(file: FileView) -> str:
@@ -110,19 +132,22 @@ def _file(file: FileView) -> str:
     trained = _moment(file.started_at)
     if file.started_at is not None and file.ended_at is not None:
         trained += f"<br><small>{took(max(file.ended_at - file.started_at, 0.0))}</small>"
-    state = f'<span class="badge {_BADGES.get(file.state, "info")}">{escaped(file.state)}</span>'
     windows = "".join(f"<br><small>steps {first:,} to {last:,} skipped</small>" for first, last in file.skipped[:20])
     cells = (
-        f"<td>{file.number}</td>",
+        f'<th scope="row">{file.number}</th>',
         f'<td class="name">{_cut(file.name)}<br><small>{_size(file.size_bytes)}, {escaped(file.priority)}</small></td>',
-        f"<td>{state}</td>",
+        f"<td>{_badge(file.state)}</td>",
         f"<td>{steps}{windows}</td>",
         f"<td>{file.attempts:,}</td>",
         f"<td>{trained}</td>",
-        f'<td class="name">{_cut(file.checkpoint or "-")}</td>',
+        f"<td>{_cut(file.checkpoint or '-', 60)}</td>",
         f'<td class="text">{_cut(file.cause or "")}</td>',
     )
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _badge(state: str) -> str:
+    return f'<span class="badge {_BADGES.get(state, "info")}">{escaped(state)}</span>'
 
 
 def _curves(view: LineageView) -> str:
@@ -132,22 +157,31 @@ def _curves(view: LineageView) -> str:
     if not steps:
         return ""
     span = (min(steps), max(steps))
-    marks = [
-        Mark(at=float(each.step_before or 0), label=f"file {each.number}", css="onset", about=each.name)
-        for each in view.files
-        if each.step is not None
-    ][-_MOST_MARKS:]
-    marks += [
-        Mark.of("info" if each.survived else "error", float(each.step), each.code or each.kind, each.why[:200])
-        for each in view.faults
-        if each.step is not None
-    ][:_MOST_MARKS]
+    marks = _marks(view)
     parts = []
     for name, curve in ordered(view.curves)[:_MOST_PLOTS]:
         plot = curve_plot(name, curve, marks=marks, span=span)
         if plot:
             parts.append(f"<h3>{escaped(name)}</h3><figure>{plot}</figure>")
     return f"<h2>Curves over all files</h2>{''.join(parts)}" if parts else ""
+
+
+def _marks(view: LineageView) -> list[Mark]:
+    """Where files begin and where faults were: of many files some, and the newest faults, those that ended a file
+    before the others."""
+    begun = [each for each in view.files if each.step is not None]
+    every = -(-len(begun) // _MOST_FILE_MARKS) or 1
+    marks = [
+        Mark(at=float(each.step_before or 0), label=f"file {each.number}", css="onset", about=each.name)
+        for each in begun[::every]
+    ]
+    faults = [each for each in reversed(view.faults) if each.step is not None]
+    faults.sort(key=lambda each: each.survived)
+    marks += [
+        Mark.of("warn" if each.survived else "error", float(each.step or 0), each.code or each.kind, each.why[:200])
+        for each in faults[:_MOST_FAULT_MARKS]
+    ]
+    return marks
 
 
 def _faults(view: LineageView) -> str:
@@ -157,7 +191,7 @@ def _faults(view: LineageView) -> str:
     rows = "".join(_fault(each) for each in view.faults)
     left = view.faults_left_out
     more = f'<p class="quiet">and {counted(left, "older fault")} that are not listed</p>' if left else ""
-    return f"<h2>Faults</h2>{_table(heads, rows)}{more}"
+    return f"<h2>Faults</h2>{_table('Faults', heads, rows)}{more}"
 
 
 def _fault(fault: FaultView) -> str:
@@ -188,7 +222,8 @@ def _skipped(windows: Sequence[SkippedExamples]) -> str:
         f'<td class="text">{"<br>".join(_cut(example, 200) for example in each.examples)}</td></tr>'
         for each in windows
     )
-    return f"<h2>Examples left out</h2>{_table(('File', 'Own steps', 'Examples', 'Some of them'), rows)}"
+    heads = ("File", "Own steps", "Examples", "Some of them")
+    return f"<h2>Examples left out</h2>{_table('Examples left out', heads, rows)}"
 
 
 def _about() -> str:
@@ -199,9 +234,11 @@ def _about() -> str:
     )
 
 
-def _table(heads: Sequence[str], rows: str) -> str:
+def _table(name: str, heads: Sequence[str], rows: str) -> str:
+    """A table that a keyboard can scroll too, with a name for who does not see it (WCAG 2.2, 2.1.1 and 4.1.2)."""
     head = "".join(f'<th scope="col">{escaped(each)}</th>' for each in heads)
-    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    region = f'<div class="table" role="region" aria-label="{escaped(name)}" tabindex="0">'
+    return f"{region}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
 def _cut(text: str, most: int = _LONGEST) -> str:

@@ -55,7 +55,7 @@ def snippet(line: str, where: Location, *, max_cells: int = 110, secret: bool = 
     margin = max(0, offset - _LONGEST_TOKEN)
     safe = masked(line[margin : offset + len(window) + _LONGEST_TOKEN], secret=secret)
     shown = [_shown(char) for char in safe[offset - margin : offset - margin + len(window)]]
-    cells = [_cells(text) for text in shown]
+    cells = [cell_count(text) for text in shown]
     start, end = start - offset, min(end - offset, len(shown))
     first, last = _crop(cells, start, end, max_cells)
     more_before = first > 0 or offset > 0
@@ -96,7 +96,8 @@ def _shown(char: str) -> str:
     return char if char.isprintable() else escaped(char)
 
 
-def _cells(text: str) -> int:
+def cell_count(text: str) -> int:
+    """The cells of a terminal that `text` takes."""
     return sum(_char_cells(char) for char in text)
 
 
