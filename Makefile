@@ -26,7 +26,7 @@ test: $(VENV)/dev.stamp ## the tests
 	@$(BIN)/python -m pytest -q -n $(JOBS)
 
 test-postgres: $(VENV)/dev.stamp ## the queue's tests against a real PostgreSQL server, which they start (as root: installs it)
-	@$(BIN)/python scripts/with_postgres.py $(BIN)/python -m pytest -q -m postgres tests/queue
+	@$(BIN)/python scripts/with_postgres.py $(BIN)/python -m pytest -q -n $(JOBS) -m "postgres and not slow" tests/queue
 
 test-slow: $(VENV)/dev.stamp ## the tests that take minutes
 	@$(BIN)/python -m pytest -q -n $(JOBS) -m slow
@@ -77,11 +77,11 @@ campaign-kill: $(VENV)/dev.stamp ## 200 SIGKILLs of a run that saves every few s
 campaign-disk: $(VENV)/dev.stamp ## a run on 20 file systems that are too small for it
 	@$(BIN)/python benchmarks/disk_full_campaign.py
 
-campaign: $(VENV)/dev.stamp ## 500 random faults against the daemon (SEED=N repeats a run)
-	@$(BIN)/python benchmarks/campaign/run.py --faults 500 $(if $(SEED),--seed $(SEED))
+campaign: $(VENV)/dev.stamp ## 500 random faults against the daemon (SEED=N draws a run again, REAL=N lives with the real trainer)
+	@$(BIN)/python benchmarks/campaign/run.py --faults 500 --real $(or $(REAL),2) $(if $(SEED),--seed $(SEED))
 
-bench-queue: $(VENV)/dev.stamp ## 10,000 files, 1,000 kills, start and status with a long history, an idle daemon
-	@$(BIN)/python benchmarks/durable_queue.py
+bench-queue: $(VENV)/dev.stamp ## 10,000 files, 1,000 kills, start and status with a long history, an idle daemon; writes docs/benchmarks.md
+	@$(BIN)/python benchmarks/durable_queue.py --page
 
 index: $(VENV)/dev.stamp ## add new releases of the training libraries to the index of interfaces (asks PyPI)
 	@$(BIN)/python scripts/build_api_index.py

@@ -18,7 +18,8 @@ The environment variable TINY_TRAINER names a JSON file with what is to go wrong
 
 `file` is a part of the data's path or of the file id (any file without it), `step` this file's own step before which it
 happens (1: before the first; 0: while loading; "save": in the next save, when its files are written and it has no
-manifest yet), `times` how often in all (once without it; null for ever), counted over processes in `<that file>.done`.
+manifest yet, "saved": when it has one and only its name is missing), `times` how often in all (once without it; null
+for ever), counted over processes in `<that file>.done`.
 `what`:
     nan          the finding RUN001 of this step, exit 1           oom       RUN010, CUDA's text, exit 1; with "fits": N
     data         DATA004 of the training file, exit 1                        only while batch_size is above N
@@ -47,7 +48,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trainguard.checkpoints import quarantine
+from trainguard.checkpoints import quarantine, remove
 from trainguard.facts.checkpoint.manifest import read_manifest
 from trainguard.facts.checkpoint.reading import checkpoint_folders
 from trainguard.facts.checkpoint.verify import verify
@@ -59,7 +60,7 @@ from trainguard.train.final_save import save_final
 from trainguard.train.heartbeat import Heartbeat
 from trainguard.train.resuming import settle
 from trainguard.train.run_lock import RunLock
-from trainguard.train.staging import Staging, remove
+from trainguard.train.staging import Staging
 
 OOM = (
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 8.00 GiB of "
@@ -239,6 +240,7 @@ class Trainer:
         self.fault("save")
         self._check_fence()
         place.mark_saved(self.manifest, None)
+        self.fault("saved")
         place.finish(self.manifest, None)
         self.events.event("save", step=self.step)
         self.events.event("verified", step=self.step, checkpoint=place.name)
@@ -349,9 +351,11 @@ class Trainer:
             case "slow":
                 time.sleep(float(fault.get("seconds", 1)))
             case "corrupt":
-                newest = checkpoint_folders(self.output)[-1:]
-                for folder in newest:
-                    os.truncate(folder / "model.safetensors", 7)
+                # Of its own. Where the end of a file that is done is damaged, a person is asked.
+                for folder in checkpoint_folders(self.output)[-1:]:
+                    manifest = read_manifest(folder)
+                    if manifest is not None and manifest.run.get("file_id") == self.file_id:
+                        os.truncate(folder / "model.safetensors", 7)
             case "orphan":
                 code = "import os, time; open('orphan.pid', 'w').write(str(os.getpid())); time.sleep(1000)"
                 subprocess.Popen([sys.executable, "-I", "-S", "-c", code], start_new_session=True, cwd=self.output)

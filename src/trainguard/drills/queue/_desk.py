@@ -56,10 +56,12 @@ class Desk:
         train: Train | None = None,
         *,
         seen: Callable[[], None] | None = None,
+        waiting: Callable[[], None] | None = None,
         tick: OnProgress = nothing,
         queue: Queue | None = None,
     ) -> None:
-        """Everything that waits is trained once. `seen` is called when the files were seen and none is touched yet."""
+        """Everything that waits is trained once. `seen` is called when the files were seen and none is touched yet,
+        `waiting` when they are accepted; then rows and files are brought together, as at a daemon's start."""
         train = train or self.read
         if not self.guard.guarding:
             self._naively(train, seen)
@@ -68,6 +70,9 @@ class Desk:
         try:
             inbox = _Seeing(self.box, seen)
             self.findings += accept_ready(inbox, self.custody, opened, tick=tick).findings
+            if waiting is not None:
+                waiting()
+                self.findings += self.custody.reconcile(opened).findings
             self._train(opened, train)
         finally:
             if queue is None:
