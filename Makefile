@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests in parallel: one process a core. `make test JOBS=0` runs them in this process, for a debugger.
+# Tests in parallel: one process a core, which takes from the other when it has none left, since some are a thousand
+# times longer than others. `make test JOBS=0` runs them in this process, for a debugger.
 JOBS ?= auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -23,13 +24,13 @@ demo: $(VENV)/run.stamp ## check example jobs and TRL's own scripts, then train 
 	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/dev.stamp ## the tests
-	@$(BIN)/python -m pytest -q -n $(JOBS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 test-postgres: $(VENV)/dev.stamp ## the queue's tests against a real PostgreSQL server, which they start (as root: installs it)
-	@$(BIN)/python scripts/with_postgres.py $(BIN)/python -m pytest -q -n $(JOBS) -m "postgres and not slow" tests/queue
+	@$(BIN)/python scripts/with_postgres.py $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "postgres and not slow" tests/queue
 
 test-slow: $(VENV)/dev.stamp ## the tests that take minutes
-	@$(BIN)/python -m pytest -q -n $(JOBS) -m slow
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m slow
 
 check: lint types imports pages ## lint, format, types, import rules, generated pages (-k to see all that is wrong)
 

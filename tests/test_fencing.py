@@ -35,8 +35,18 @@ def test_a_lower_number_is_refused_and_no_number_never(tmp_path: Path) -> None:
     assert (str(again), again.highest) == (str(caught.value), 5)
     with pytest.raises(FencedError), Fence(tmp_path, 4).committing():
         pytest.fail("it commits")
-    with Fence(tmp_path, None).committing(), Fence(tmp_path / "gone", 1).committing():
+    with Fence(tmp_path, None).committing(), Fence(tmp_path / "gone", None).committing():
         pass
+
+
+def test_nothing_is_committed_where_the_folder_of_the_number_has_gone_away(tmp_path: Path) -> None:
+    """Below a mount that is away is another folder, without the number that stood there when the process began."""
+    write_fence(tmp_path, 1)
+    fence = Fence(tmp_path, 1)
+    fence.begin()
+    fence_path(tmp_path).rename(tmp_path / "away")
+    with pytest.raises(FencedError, match="its mount may be away"), fence.committing():
+        pytest.fail("it commits")
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff\xfe", b"-3", b"1" * 30, b"3 4"])

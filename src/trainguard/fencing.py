@@ -39,7 +39,7 @@ class FencedError(TrainguardError):
             "so it commits no checkpoint and no result any more; the other goes on from the last verified checkpoint"
             if highest > own
             else f"{output_dir}: number {own:,} of this process does not stand in {fence_path(output_dir)}, so this is "
-            "not the folder that its daemon means: its mount may be away; nothing is begun in it"
+            "not the folder that its daemon means: its mount may be away; nothing is written into it"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -125,8 +125,8 @@ class Fence:
             return
         path = fence_path(self.output_dir)
         if not path.is_file():
-            yield
-            return
+            # It stood there when this process began: its mount has gone away, and below it is another folder.
+            raise FencedError(self.output_dir, self.number, 0)
         with _locked(path.with_name(_LOCK)):
             self.check()
             yield

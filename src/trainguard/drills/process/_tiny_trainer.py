@@ -53,6 +53,7 @@ from trainguard.facts.checkpoint.manifest import read_manifest
 from trainguard.facts.checkpoint.reading import checkpoint_folders
 from trainguard.facts.checkpoint.verify import verify
 from trainguard.facts.config.reading import read_config
+from trainguard.fencing import read_fence
 from trainguard.findings import Finding
 from trainguard.signals.codes import run_finding
 from trainguard.train.events import EventLog
@@ -262,11 +263,8 @@ class Trainer:
         (folder / "trainer_state.json").write_text(json.dumps(state))
 
     def _check_fence(self) -> None:
-        try:
-            highest = int((self.output / "trainguard" / "fence").read_text().strip() or 0)
-        except (OSError, ValueError):
-            return
-        if highest > self.fence:
+        highest = read_fence(self.output)
+        if highest != self.fence:
             self.events.event("fenced", step=self.step, fence=self.fence, highest=highest)
             raise self.end(75, self.step - self.step_before, f"fenced: another process has number {highest}")
 
