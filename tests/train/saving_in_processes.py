@@ -31,6 +31,8 @@ def main() -> None:
     norm = sum(float(each.double().abs().sum()) for each in trainer.model.parameters())
     told = {"world": trainer.args.world_size, "norm": norm, "from": trainer._initial_global_step}
     (report / f"{trainer.args.process_index}.json").write_text(json.dumps(told))
+    # Without it an exit may meet a thread of gloo that still runs, and abort.
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
