@@ -204,8 +204,12 @@ def _configured(script: Script | None) -> tuple[int | None, int | None]:
     """Micro-batch and accumulation of the configuration file, where an option would go before it."""
     if script is None or script.resume_option is None:
         return None, None
-    values = [script.options.get(name[0].removeprefix("--")) for name in (_MICRO_BATCH, _ACCUMULATION)]
-    return tuple(each if isinstance(each, int) and each > 0 else None for each in values)  # type: ignore[return-value]
+    batch, accumulation = (script.options.get(name[0].removeprefix("--")) for name in (_MICRO_BATCH, _ACCUMULATION))
+    return _count(batch), _count(accumulation)
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _option(words: Sequence[str], names: Sequence[str]) -> _Word | None:
